@@ -1,0 +1,236 @@
+package raftnode
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
+)
+
+// applyTask is one thing for the applier to do: the entries of a message, or a function that must run
+// between applies.
+type applyTask struct {
+	message *pb.Message
+	run     func()
+}
+
+// runApplier applies committed entries in order.
+func (g *Group) runApplier() {
+	defer g.stopped.Done()
+	var tasks []applyTask
+	a := applier{g: g}
+	for ok := true; ok; {
+		if tasks, ok = g.applies.take(tasks); !ok {
+			return
+		}
+		for _, t := range tasks {
+			if t.run != nil {
+				t.run()
+				continue
+			}
+			if err := a.apply(t.message); err != nil {
+				g.fail(err)
+				return
+			}
+		}
+	}
+}
+
+// applier holds the applier's buffers.
+type applier struct {
+	g       *Group
+	entries []Entry
+	props   []Committed
+	local   []*Proposal
+}
+
+func (a *applier) apply(m *pb.Message) error {
+	g := a.g
+	a.entries, a.props, a.local = a.entries[:0], a.props[:0], a.local[:0]
+	ms := *g.members.Load()
+	changed, size := false, int64(0)
+	for _, e := range m.GetEntries() {
+		size += entryBytes(e)
+		next, is, err := a.add(e, ms)
+		if err != nil {
+			return fmt.Errorf("log entry %d: %w", e.GetIndex(), err)
+		}
+		ms, changed = next, changed || is
+	}
+	var meta []byte
+	if changed {
+		var err error
+		if meta, err = json.Marshal(ms); err != nil {
+			return err
+		}
+	}
+	if err := g.cfg.Machine.Apply(a.entries, meta); err != nil {
+		return fmt.Errorf("apply log entries up to %d: %w", a.entries[len(a.entries)-1].Index, err)
+	}
+	if changed {
+		g.setMembers(ms)
+	}
+	last := a.entries[len(a.entries)-1]
+	g.advance(Position{last.Index, last.Term})
+	for _, p := range a.local {
+		p.finish(nil)
+	}
+	g.mail.put(func(in *mail) {
+		in.messages = append(in.messages, m.GetResponses()...)
+		in.appliedTerm = last.Term
+	})
+	g.grown(size)
+	clear(a.entries)
+	clear(a.props)
+	clear(a.local)
+	return nil
+}
+
+// add decodes one entry. It returns the membership after it and whether that is another one.
+func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
+	out := Entry{Index: e.GetIndex(), Term: e.GetTerm()}
+	data := e.GetData()
+	changed := false
+	switch {
+	case e.GetType() != pb.EntryNormal:
+		return ms, false, fmt.Errorf("%w: type %v", errEntry, e.GetType())
+	case len(data) == 0: // a new leader's first entry
+	case data[0] == entryBatch:
+		first := len(a.props)
+		var err error
+		out.Time, out.Seed, err = decodeBatch(data, func(origin, seq uint64, payload []byte) {
+			c := Committed{Payload: payload}
+			if origin == a.g.origin {
+				if c.Local = a.g.pending.take(seq); c.Local != nil {
+					a.local = append(a.local, c.Local)
+				}
+			}
+			a.props = append(a.props, c)
+		})
+		if err != nil {
+			return ms, false, err
+		}
+		out.Proposals = a.props[first:len(a.props):len(a.props)]
+	case data[0] == entryMember:
+		m, err := decodeMember(data)
+		if err != nil {
+			return ms, false, err
+		}
+		ms, changed = ms.with(m)
+	default:
+		return ms, false, fmt.Errorf("%w: kind %d: it was written by a newer version", errEntry, data[0])
+	}
+	a.entries = append(a.entries, out)
+	return ms, changed, nil
+}
+
+// advance publishes the applied index to those who wait for it.
+func (g *Group) advance(pos Position) {
+	g.applied.Store(pos.Index)
+	g.waiting.reached(pos.Index)
+}
+
+func (g *Group) setMembers(ms membership) {
+	g.members.Store(&ms)
+	g.cfg.Transport.SetPeers(ms.peers(g.cfg.NodeID))
+}
+
+// grown counts log bytes towards the next snapshot.
+func (g *Group) grown(bytes int64) {
+	if g.sinceSnap.Add(bytes) >= g.cfg.SnapshotLogBytes {
+		select {
+		case g.makeNow <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// appliedWaiters are readers that wait for an index to be applied here.
+type appliedWaiters struct {
+	mu   sync.Mutex
+	list []appliedWaiter
+}
+
+type appliedWaiter struct {
+	index uint64
+	ready chan struct{}
+}
+
+func (w *appliedWaiters) reached(index uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	keep := w.list[:0]
+	for _, one := range w.list {
+		if one.index <= index {
+			close(one.ready)
+		} else {
+			keep = append(keep, one)
+		}
+	}
+	clear(w.list[len(keep):])
+	w.list = keep
+}
+
+// waitApplied waits until index is applied on this node.
+func (g *Group) waitApplied(index uint64) error {
+	if g.applied.Load() >= index {
+		return nil
+	}
+	ready := make(chan struct{})
+	w := &g.waiting
+	w.mu.Lock()
+	if g.applied.Load() >= index { // applied is stored before the list is walked
+		w.mu.Unlock()
+		return nil
+	}
+	w.list = append(w.list, appliedWaiter{index, ready})
+	w.mu.Unlock()
+	limit := time.NewTimer(hardTimeoutFactor * g.cfg.RequestTimeout)
+	defer limit.Stop()
+	select {
+	case <-ready:
+		return nil
+	case <-limit.C:
+		return ErrNoLeader // the waiter is dropped when its index is reached
+	case <-g.stop:
+		return ErrClosed
+	}
+}
+
+// announce tells the leader where this node is reached and which incarnation it is, until the log
+// says so.
+func (g *Group) announce() {
+	ms := g.members.Load()
+	m, ok := ms.find(g.cfg.NodeID)
+	if !ok {
+		return
+	}
+	want := Member{ID: m.ID, RaftAddr: g.cfg.RaftAddr, ClientAddr: g.cfg.ClientAddr,
+		Incarnation: g.cfg.Incarnation, Learner: m.Learner}
+	if m == want || g.loop.lead == 0 || g.cfg.Clock() < g.announceAt {
+		return
+	}
+	g.announceAt = g.cfg.Clock() + g.cfg.RequestTimeout/4
+	if g.loop.lead == g.cfg.NodeID {
+		g.logMember(g.cfg.NodeID, want)
+		return
+	}
+	g.cfg.Transport.Send(g.loop.lead, LaneControl, encodeJSON(frameAnnounce, want))
+}
+
+// logMember proposes the announcement of a member, as the leader.
+func (g *Group) logMember(from uint64, m Member) {
+	if _, changes := g.members.Load().with(m); !changes || m.ID != from {
+		return
+	}
+	data, err := encodeMember(m)
+	if err == nil {
+		err = g.loop.rn.Propose(data)
+	}
+	if err != nil { // it announces itself again
+		g.logger.Debug("announcement not logged", zap.Uint64("node", from), zap.Error(err))
+	}
+}

@@ -1,0 +1,369 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
+
+	"redoubt/snapshot"
+)
+
+// Errors of Propose and ReadBarrier.
+var (
+	// ErrNoLeader: there was no leader for as long as the request was allowed to wait. It certainly
+	// had no effect and never will.
+	ErrNoLeader = errors.New("no leader: the request was not executed")
+	// ErrUncertain: the proposal may have been, or may still be, applied; this node can't tell.
+	ErrUncertain = errors.New("outcome unknown: the proposal may or may not be applied")
+	// ErrClosed: the group is stopping. The request had no effect.
+	ErrClosed = errors.New("the raft group is closed")
+)
+
+// StateMachine is what a Group drives. Apply, Restore and Close are called by one goroutine; the
+// other methods may be called at any time.
+type StateMachine interface {
+	// State returns the position of the last applied entry and the group's own data stored with it.
+	State() (pos Position, meta []byte)
+	// Apply applies entries in order. All effects, the position of the last entry, and meta when it is
+	// not nil, become visible and later durable as one. An error stops the node.
+	Apply(entries []Entry, meta []byte) error
+	// Checkpoint writes the state into the new directory dir while entries go on being applied, and
+	// returns the position it holds. That state is then durable in the machine itself as well.
+	Checkpoint(dir string) (Position, error)
+	// Verify checks a received checkpoint without using it, and returns its position.
+	Verify(dir string) (Position, error)
+	// Restore replaces the state by the checkpoint in dir, for good, in one atomic step.
+	Restore(dir string) error
+}
+
+// Config configures a Group.
+type Config struct {
+	NodeID, ClusterID, Incarnation uint64
+	// RaftAddr and ClientAddr are announced to the other nodes.
+	RaftAddr, ClientAddr string
+
+	Log       *Log
+	Machine   StateMachine
+	Snapshots *snapshot.Store
+	// IncomingDir receives snapshots; it must be on the file system of the state.
+	IncomingDir string
+	FS          vfs.FS
+	Transport   Transport
+	Logger      *zap.Logger
+
+	// TickInterval is raft's unit of time; the next two count in it.
+	TickInterval                  time.Duration
+	HeartbeatTicks, ElectionTicks int
+	// RequestTimeout is how long a request waits for a leader.
+	RequestTimeout time.Duration
+	// SnapshotLogBytes is the growth of the log after which a snapshot is made.
+	SnapshotLogBytes int64
+	// Lease lets the leader answer reads without a round of messages while its lease holds.
+	Lease bool
+	// Wall and Clock are the sources of time: the first stamps entries (ms since the epoch), the
+	// second is monotonic and measures the lease. Defaults: the system's.
+	Wall  func() int64
+	Clock func() time.Duration
+}
+
+// Group is one node's replica of a raft group.
+type Group struct {
+	cfg    Config
+	logger *zap.Logger
+	origin uint64 // names this run of this node in proposals
+
+	mail    mailbox
+	appends fifo[*pb.Message]
+	applies fifo[applyTask]
+	pending pendingSet
+	waiting appliedWaiters
+
+	// Written by the loop, read by everyone.
+	commit     atomic.Uint64
+	leaseUntil atomic.Int64 // on cfg.Clock, in ns; 0 = no lease
+	view       atomic.Pointer[View]
+	// Written by the applier, read by everyone.
+	applied    atomic.Uint64
+	members    atomic.Pointer[membership]
+	sinceSnap  atomic.Int64 // bytes of log applied since the last snapshot
+	stats      Stats
+	announceAt time.Duration // loop only: when to announce again
+
+	loop loopState
+
+	making   sync.Mutex // held while a snapshot is made
+	makeNow  chan struct{}
+	snapDone atomic.Pointer[SnapshotResult]
+	incoming incoming
+
+	statusIDs     atomic.Uint64
+	statusWaiters sync.Map // id -> chan statusResponse, for Progress
+
+	stop    chan struct{}
+	stopped sync.WaitGroup
+	closing sync.Once
+	failed  chan struct{}
+	failure atomic.Pointer[error]
+}
+
+// transferContext marks the vote requests of an election that the old leader itself asked for. It
+// gave up its lease before.
+const transferContext = "CampaignTransfer"
+
+// loopState is what only the loop touches.
+type loopState struct {
+	rn        *raft.RawNode
+	term      uint64
+	lead      uint64
+	role      raft.StateType
+	queue     []item // proposals not yet in the log or on their way to the leader
+	appending int    // MsgStorageAppend with entries that the appender has not finished
+
+	nextSeq  uint64
+	fwd      forwardState
+	origins  map[uint64]uint64 // as leader: origin -> the sequence number expected next
+	resolved uint64            // the highest term up to which pending proposals were resolved
+
+	reads        readState
+	leaseBarred  uint64 // no lease in this term, because leadership was to be transferred
+	noVotesUntil time.Duration
+	leaderSince  time.Duration // when the present state of having or not having a leader began
+	heartbeat    int           // ticks since the last lease round
+}
+
+// Open starts the group. The log and the state machine must hold the same node's data.
+func Open(cfg Config) (*Group, error) {
+	start := time.Now()
+	if cfg.Clock == nil {
+		cfg.Clock = func() time.Duration { return time.Since(start) }
+	}
+	if cfg.Wall == nil {
+		cfg.Wall = func() int64 { return time.Now().UnixMilli() }
+	}
+	g := &Group{cfg: cfg, logger: cfg.Logger, origin: rand.Uint64(), makeNow: make(chan struct{}, 1),
+		stop: make(chan struct{}), failed: make(chan struct{})}
+	g.mail.wake = make(chan struct{}, 1)
+	g.appends.init()
+	g.applies.init()
+	g.pending.m = make(map[uint64]*Proposal)
+	g.loop.nextSeq = 1
+	fresh := cfg.Log.Empty()
+	if err := g.recover(fresh); err != nil {
+		return nil, err
+	}
+	if err := g.startRaft(fresh); err != nil {
+		return nil, err
+	}
+	if err := cfg.Transport.Start(g); err != nil {
+		return nil, fmt.Errorf("listen for peers: %w", err)
+	}
+	cfg.Transport.SetPeers(g.members.Load().peers(cfg.NodeID))
+	g.stopped.Add(4)
+	go g.runLoop()
+	go g.runAppender()
+	go g.runApplier()
+	go g.runMaker()
+	return g, nil
+}
+
+// recover brings the log, the state and the snapshots of a start to one consistent whole.
+func (g *Group) recover(fresh bool) error {
+	pos, meta := g.cfg.Machine.State()
+	if pos == (Position{}) {
+		return errors.New("the state was never initialized")
+	}
+	ms, err := decodeMembership(meta)
+	if err != nil {
+		return err
+	}
+	if ms.ClusterID != g.cfg.ClusterID {
+		return fmt.Errorf("the state is of cluster %x, this node of cluster %x", ms.ClusterID, g.cfg.ClusterID)
+	}
+	if fresh && pos != InitialPosition {
+		return fmt.Errorf("the state holds index %d but the log is empty: log entries are missing", pos.Index)
+	}
+	if fresh {
+		err = g.cfg.Log.Reset(pos)
+	} else {
+		err = g.cfg.Log.Recover(pos)
+	}
+	if err != nil {
+		return err
+	}
+	g.members.Store(&ms)
+	g.applied.Store(pos.Index)
+	g.cfg.Log.conf = ms.confState()
+	g.cfg.Log.snapshot = g.latestSnapshot
+	g.incoming.init(g.cfg.FS, g.cfg.IncomingDir)
+	return g.incoming.clear()
+}
+
+func (g *Group) startRaft(fresh bool) error {
+	rn, err := raft.NewRawNode(&raft.Config{
+		ID:                        g.cfg.NodeID,
+		ElectionTick:              g.cfg.ElectionTicks,
+		HeartbeatTick:             g.cfg.HeartbeatTicks,
+		Storage:                   g.cfg.Log,
+		Applied:                   g.applied.Load(),
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             1 << 20,
+		MaxCommittedSizePerReady:  8 << 20,
+		MaxInflightMsgs:           256,
+		MaxInflightBytes:          64 << 20,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		ReadOnlyOption:            raft.ReadOnlySafe,
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+		Logger:                    raftLogger{g.logger.Sugar()},
+	})
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	g.loop.rn = rn
+	status := rn.BasicStatus()
+	g.loop.term = status.HardState.GetTerm()
+	g.commit.Store(status.HardState.GetCommit())
+	g.loop.role = raft.StateFollower
+	g.publishView()
+	if !fresh {
+		// A node that answered a heartbeat just before it was restarted does not remember that it
+		// thereby promised not to elect another leader for an election timeout: leases rest on it.
+		g.loop.noVotesUntil = g.cfg.Clock() + time.Duration(g.cfg.ElectionTicks)*g.cfg.TickInterval
+	}
+	if ms := g.members.Load(); len(ms.Members) == 1 {
+		return rn.Campaign() // nobody else to wait for
+	}
+	return nil
+}
+
+// Close stops the group: nothing is proposed, sent or applied any more.
+func (g *Group) Close() error {
+	g.closing.Do(func() { close(g.stop) })
+	g.appends.close()
+	g.applies.close()
+	g.stopped.Wait()
+	err := g.cfg.Transport.Close()
+	g.abandon()
+	return err
+}
+
+// Failed is closed when the group can't go on; Err says why. The process should end then: a replica
+// that failed to write or to apply must not guess what it holds.
+func (g *Group) Failed() <-chan struct{} { return g.failed }
+
+// Err returns why the group failed, or nil.
+func (g *Group) Err() error {
+	if e := g.failure.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+func (g *Group) fail(err error) {
+	if g.failure.CompareAndSwap(nil, &err) {
+		g.logger.Error("replica stops", zap.Error(err))
+		close(g.failed)
+		g.closing.Do(func() { close(g.stop) })
+	}
+}
+
+// runLoop owns the RawNode.
+func (g *Group) runLoop() {
+	defer g.stopped.Done()
+	ticker := time.NewTicker(g.cfg.TickInterval)
+	defer ticker.Stop()
+	for {
+		tick := false
+		select {
+		case <-g.stop:
+			return
+		case <-ticker.C:
+			tick = true
+		case <-g.mail.wake:
+		}
+		// Messages come before the tick, so that a node that was held up does not call an election
+		// while the leader's heartbeats lie in its mailbox.
+		g.drain()
+		if tick {
+			g.tick()
+		}
+		for {
+			g.flow()
+			if !g.loop.rn.HasReady() {
+				break
+			}
+			g.handleReady()
+		}
+	}
+}
+
+// drain steps everything that arrived since the last time.
+func (g *Group) drain() {
+	in := g.mail.take()
+	l := &g.loop
+	l.appending -= in.appended
+	for _, m := range in.messages {
+		if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && g.cfg.Clock() < l.noVotesUntil &&
+			string(m.GetContext()) != transferContext {
+			continue
+		}
+		// An error says that the message was ignored: from a node that is not a member, or a
+		// response to what was asked in an earlier term.
+		_ = l.rn.Step(m)
+	}
+	for _, f := range in.calls {
+		f()
+	}
+	for _, p := range in.proposals {
+		p.since = g.cfg.Clock()
+		l.queue = append(l.queue, item{local: p, payload: p.Payload})
+	}
+	for _, w := range in.reads {
+		w.since = g.cfg.Clock()
+		l.reads.queue = append(l.reads.queue, w)
+	}
+	if in.appliedTerm > l.resolved {
+		g.resolve(in.appliedTerm)
+	}
+}
+
+// tick is raft's time, and ours: timeouts, renewals and repeats.
+func (g *Group) tick() {
+	g.loop.rn.Tick()
+	g.expire()
+	g.resendForwards()
+	g.tickReads()
+	g.announce()
+}
+
+// flow moves what waits as far as the node's role allows.
+func (g *Group) flow() {
+	switch {
+	case g.loop.role == raft.StateLeader:
+		g.proposeQueued()
+	case g.loop.lead != raft.None:
+		g.forwardQueued()
+	}
+	g.flowReads()
+}
+
+// call runs f on the loop and waits for it. It returns false when the group is closed.
+func (g *Group) call(f func()) bool {
+	done := make(chan struct{})
+	g.mail.put(func(m *mail) { m.calls = append(m.calls, func() { f(); close(done) }) })
+	select {
+	case <-done:
+		return true
+	case <-g.stop:
+		return false
+	}
+}

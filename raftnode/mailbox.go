@@ -1,0 +1,92 @@
+package raftnode
+
+import (
+	"sync"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// mail is what arrived for the loop.
+type mail struct {
+	messages    []*pb.Message // from peers and from the storage threads
+	calls       []func()
+	proposals   []*Proposal
+	reads       []*readWaiter
+	appended    int    // appends finished
+	appliedTerm uint64 // term of the last applied entry
+}
+
+// mailbox collects mail until the loop takes it all at once.
+type mailbox struct {
+	wake chan struct{} // has one element when there may be mail
+	mu   sync.Mutex
+	in   mail
+	out  mail // the mail taken last, whose slices are used again
+}
+
+func (b *mailbox) put(add func(*mail)) {
+	b.mu.Lock()
+	add(&b.in)
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all mail. It is valid until the next take.
+func (b *mailbox) take() mail {
+	old := b.out
+	clear(old.messages)
+	clear(old.calls)
+	clear(old.proposals)
+	clear(old.reads)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.out = b.in
+	b.in = mail{messages: old.messages[:0], calls: old.calls[:0], proposals: old.proposals[:0],
+		reads: old.reads[:0], appliedTerm: b.out.appliedTerm}
+	return b.out
+}
+
+// fifo is an unbounded queue between two goroutines, taken whole. What is in it is bounded by raft's
+// limits on entries in flight.
+type fifo[T any] struct {
+	mu     sync.Mutex
+	cond   *sync.Cond
+	items  []T
+	closed bool
+}
+
+func (q *fifo[T]) init() { q.cond = sync.NewCond(&q.mu) }
+
+func (q *fifo[T]) put(item T) {
+	q.mu.Lock()
+	q.items = append(q.items, item)
+	q.mu.Unlock()
+	q.cond.Signal()
+}
+
+// take waits for items and returns all of them, or false once the queue is closed. The slice given
+// back in reuse becomes the queue's next buffer.
+func (q *fifo[T]) take(reuse []T) ([]T, bool) {
+	clear(reuse)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.items) == 0 && !q.closed {
+		q.cond.Wait()
+	}
+	if q.closed {
+		return nil, false
+	}
+	items := q.items
+	q.items = reuse[:0]
+	return items, true
+}
+
+func (q *fifo[T]) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.cond.Broadcast()
+}

@@ -1,0 +1,225 @@
+package raftnode
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/raft/v3"
+)
+
+const (
+	// entryMax bounds the proposals that are put into one entry, in bytes; a single larger proposal
+	// makes an entry of its own.
+	entryMax = 1 << 20
+	// hardTimeoutFactor times the request timeout is the longest that a request waits for anything,
+	// even while there is a leader.
+	hardTimeoutFactor = 6
+	// resendTicks is how long forwarded proposals wait for the leader to say that it has them.
+	resendTicks = 6
+)
+
+// Proposal is something to be logged. It may be used again after Propose has returned, unless that
+// was with ErrUncertain.
+type Proposal struct {
+	// Payload is logged as it is.
+	Payload []byte
+	// Context is the proposer's own. The StateMachine of this node finds it in Committed.Local.
+	Context any
+
+	seq, term uint64        // its identity in the log, once it may be there
+	since     time.Duration // when it was first queued
+	err       error
+	done      chan struct{}
+}
+
+// NewProposal returns an empty proposal.
+func NewProposal() *Proposal {
+	return &Proposal{done: make(chan struct{}, 1)}
+}
+
+func (p *Proposal) finish(err error) {
+	p.err = err
+	p.done <- struct{}{}
+}
+
+// item is a proposal in the queue: one of this node's, or one that another node forwarded.
+type item struct {
+	local       *Proposal
+	origin, seq uint64 // of a forwarded one
+	payload     []byte
+}
+
+// pendingSet holds this node's proposals that may be in the log. Whoever takes one out owns it.
+type pendingSet struct {
+	mu sync.Mutex
+	m  map[uint64]*Proposal // by sequence number
+}
+
+func (s *pendingSet) add(p *Proposal) {
+	s.mu.Lock()
+	s.m[p.seq] = p
+	s.mu.Unlock()
+}
+
+func (s *pendingSet) take(seq uint64) *Proposal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.m[seq]
+	delete(s.m, seq)
+	return p
+}
+
+// takeIf takes all that match, in the order of their sequence numbers.
+func (s *pendingSet) takeIf(match func(*Proposal) bool) []*Proposal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*Proposal
+	for seq, p := range s.m {
+		if match(p) {
+			out = append(out, p)
+			delete(s.m, seq)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Proposal) int { return int(int64(a.seq - b.seq)) })
+	return out
+}
+
+// Propose logs the proposal through whichever node leads, and returns when the StateMachine of this
+// node has applied it. It waits for a leader if there is none. Errors: ErrNoLeader and ErrClosed,
+// with no effect ever; ErrUncertain.
+func (g *Group) Propose(p *Proposal) error {
+	select {
+	case <-g.stop:
+		return ErrClosed
+	default:
+	}
+	g.mail.put(func(in *mail) { in.proposals = append(in.proposals, p) })
+	select {
+	case <-p.done:
+		return p.err
+	case <-g.stop:
+		// Close fails whatever is queued or pending once the goroutines have ended; what is being
+		// applied just now is finished by the applier.
+		return g.proposedAtStop(p)
+	}
+}
+
+// proposeQueued makes entries of the queue, as the leader. What arrives while an entry is being
+// written becomes the next one, so that one sync and one round of messages carry many proposals.
+func (g *Group) proposeQueued() {
+	l := &g.loop
+	for len(l.queue) > 0 && l.appending == 0 && g.proposeEntry() {
+	}
+	if len(l.queue) == 0 {
+		l.queue = nil
+	}
+}
+
+// proposeEntry proposes one entry from the front of the queue and says whether raft took it.
+func (g *Group) proposeEntry() bool {
+	l := &g.loop
+	size, n := 32, 0
+	for n < len(l.queue) && (n == 0 || size+len(l.queue[n].payload)+28 <= entryMax) {
+		size += len(l.queue[n].payload) + 28
+		n++
+	}
+	data := entryHead(make([]byte, 0, size), g.cfg.Wall(), rand.Uint64())
+	first := l.nextSeq
+	for i, it := range l.queue[:n] {
+		origin, seq := it.origin, it.seq
+		if it.local != nil {
+			origin, seq = g.origin, first+uint64(i)
+		}
+		data = appendProposal(data, origin, seq, it.payload)
+	}
+	if l.rn.Propose(data) != nil {
+		return false // a transfer is under way: the queue waits for its end
+	}
+	// Nothing of the entry can be applied before this loop has handled the next Ready.
+	for i, it := range l.queue[:n] {
+		if it.local != nil {
+			it.local.seq, it.local.term = first+uint64(i), l.term
+			g.pending.add(it.local)
+		}
+	}
+	l.nextSeq += uint64(n)
+	l.queue = l.queue[n:]
+	g.stats.Entries.Add(1)
+	g.stats.Proposals.Add(uint64(n))
+	return true
+}
+
+// dropRemote forgets forwarded proposals that were not proposed: their origins find out by
+// themselves, once they apply an entry of a later term.
+func (g *Group) dropRemote() {
+	g.loop.queue = slices.DeleteFunc(g.loop.queue, func(it item) bool { return it.local == nil })
+}
+
+// resolve settles the proposals of terms before term, an entry of which has been applied here: those
+// that were in the log have been met, the others are certainly not in it and are proposed again.
+func (g *Group) resolve(term uint64) {
+	g.loop.resolved = term
+	dead := g.pending.takeIf(func(p *Proposal) bool { return p.term < term })
+	if len(dead) == 0 {
+		return
+	}
+	queue := make([]item, 0, len(dead)+len(g.loop.queue))
+	for _, p := range dead {
+		queue = append(queue, item{local: p, payload: p.Payload})
+	}
+	g.loop.queue = append(queue, g.loop.queue...)
+	g.stats.Reproposed.Add(uint64(len(dead)))
+}
+
+// expire ends what has waited too long.
+func (g *Group) expire() {
+	l := &g.loop
+	now := g.cfg.Clock()
+	tooLong := func(since time.Duration) bool {
+		waited := now - since
+		leaderless := l.lead == raft.None && waited > g.cfg.RequestTimeout
+		return leaderless || waited > hardTimeoutFactor*g.cfg.RequestTimeout
+	}
+	l.queue = slices.DeleteFunc(l.queue, func(it item) bool {
+		if it.local == nil || !tooLong(it.local.since) {
+			return false
+		}
+		it.local.finish(ErrNoLeader)
+		return true
+	})
+	for _, p := range g.pending.takeIf(func(p *Proposal) bool { return tooLong(p.since) }) {
+		p.finish(ErrUncertain)
+	}
+}
+
+// abandon ends everything that waits, when the group closes and its goroutines have ended.
+func (g *Group) abandon() {
+	for _, p := range g.pending.takeIf(func(*Proposal) bool { return true }) {
+		p.finish(ErrUncertain)
+	}
+	for _, it := range g.loop.queue {
+		if it.local != nil {
+			it.local.finish(ErrClosed)
+		}
+	}
+	g.loop.queue = nil
+	for _, p := range g.mail.take().proposals {
+		p.finish(ErrClosed)
+	}
+	g.abandonReads()
+}
+
+// proposedAtStop waits for the verdict on a proposal that was on its way when the group closed. A
+// group that failed does not close by itself, so the wait is bounded.
+func (g *Group) proposedAtStop(p *Proposal) error {
+	limit := time.NewTimer(g.cfg.RequestTimeout)
+	defer limit.Stop()
+	select {
+	case <-p.done:
+		return p.err
+	case <-limit.C:
+		return ErrUncertain
+	}
+}

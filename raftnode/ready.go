@@ -1,0 +1,186 @@
+package raftnode
+
+import (
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.uber.org/zap"
+)
+
+// handleReady takes what raft has ready and hands each part to whoever does it. Nothing here waits:
+// messages that must follow a durable write are attached to that write and sent by the appender.
+func (g *Group) handleReady() {
+	rd := g.loop.rn.Ready()
+	if !raft.IsEmptyHardState(rd.HardState) {
+		// Before any message that tells others of this commit leaves: a lease read on this node must
+		// not miss what a client of a follower saw acknowledged.
+		g.commit.Store(rd.HardState.GetCommit())
+	}
+	if term := g.loop.rn.BasicStatus().HardState.GetTerm(); rd.SoftState != nil || term != g.loop.term {
+		g.turn(rd.SoftState, term)
+	}
+	for _, rs := range rd.ReadStates {
+		g.finishRound(rs)
+	}
+	for _, m := range rd.Messages {
+		switch m.GetTo() {
+		case raft.LocalAppendThread:
+			if len(m.GetEntries()) > 0 {
+				g.loop.appending++
+			}
+			g.appends.put(m)
+		case raft.LocalApplyThread:
+			g.applies.put(applyTask{message: m})
+		default:
+			g.sendRaft(m)
+		}
+	}
+}
+
+// turn notes a change of role, leader or term.
+func (g *Group) turn(soft *raft.SoftState, term uint64) {
+	l := &g.loop
+	was := *l
+	if term != l.term {
+		l.term = term
+		l.origins = nil
+		l.fwd = forwardState{}
+	}
+	if soft != nil {
+		if (l.lead == raft.None) != (soft.Lead == raft.None) {
+			l.leaderSince = g.cfg.Clock()
+		}
+		l.role, l.lead = soft.RaftState, soft.Lead
+	}
+	if was.role == raft.StateLeader && l.role != raft.StateLeader {
+		g.leaseUntil.Store(0)
+		g.dropRemote()
+	}
+	if was.role != l.role || was.lead != l.lead || was.term != l.term {
+		g.requeueReads()
+	}
+	if l.role == raft.StateLeader && was.role != raft.StateLeader {
+		g.stats.Elections.Add(1)
+	}
+	g.publishView()
+	if was.role != l.role || was.lead != l.lead {
+		g.logger.Info("role", zap.String("role", roleName(l.role)), zap.Uint64("term", l.term),
+			zap.Uint64("leader", l.lead))
+	}
+}
+
+// sendRaft sends one raft message to a peer.
+func (g *Group) sendRaft(m *pb.Message) {
+	if m.GetType() == pb.MsgSnap {
+		g.stopped.Add(1)
+		go g.sendSnapshot(m)
+		return
+	}
+	frame, err := encodeRaft(m)
+	if err != nil {
+		g.fail(fmt.Errorf("encode raft message: %w", err))
+		return
+	}
+	lane := LaneControl
+	if len(m.GetEntries()) > 0 {
+		lane = LaneBulk
+	}
+	g.cfg.Transport.Send(m.GetTo(), lane, frame)
+}
+
+// runAppender makes log entries and votes durable, then delivers the messages that waited for it.
+func (g *Group) runAppender() {
+	defer g.stopped.Done()
+	var batch []*pb.Message
+	var entries []*pb.Entry
+	for ok := true; ok; {
+		if batch, ok = g.appends.take(batch); !ok {
+			return
+		}
+		for rest := batch; len(rest) > 0; {
+			var n int
+			var err error
+			if rest[0].GetSnapshot() != nil {
+				n, err = 1, g.install(rest[0])
+			} else {
+				entries = entries[:0]
+				n, entries = mergeAppends(rest, entries)
+				err = g.append(rest[:n], entries)
+			}
+			if err != nil {
+				g.fail(err)
+				return
+			}
+			for _, m := range rest[:n] {
+				g.deliver(m.GetResponses(), len(m.GetEntries()) > 0)
+			}
+			rest = rest[n:]
+		}
+		clear(entries)
+	}
+}
+
+// mergeAppends returns how many of the messages can be written as one, and their entries: one sync
+// then serves all.
+func mergeAppends(messages []*pb.Message, entries []*pb.Entry) (int, []*pb.Entry) {
+	for i, m := range messages {
+		if m.GetSnapshot() != nil {
+			return i, entries
+		}
+		if es := m.GetEntries(); len(es) > 0 {
+			if n := len(entries); n > 0 && es[0].GetIndex() != entries[n-1].GetIndex()+1 {
+				return i, entries
+			}
+			entries = append(entries, es...)
+		}
+	}
+	return len(messages), entries
+}
+
+// append writes what the messages ask for. An advance of the commit index alone is not written: it
+// is found again from the leader, and a restart takes at least the applied index.
+func (g *Group) append(messages []*pb.Message, entries []*pb.Entry) error {
+	hard := &pb.HardState{}
+	for _, m := range messages {
+		if m.GetTerm() != 0 {
+			hard = &pb.HardState{Term: new(m.GetTerm()), Vote: new(m.GetVote()), Commit: new(m.GetCommit())}
+		}
+	}
+	stored, _, _ := g.cfg.Log.InitialState()
+	if len(entries) == 0 && (raft.IsEmptyHardState(hard) ||
+		hard.GetTerm() == stored.GetTerm() && hard.GetVote() == stored.GetVote()) {
+		return nil
+	}
+	return g.cfg.Log.Append(hard, entries, true)
+}
+
+// deliver sends the responses of a finished storage write: to this node's raft or to others.
+func (g *Group) deliver(responses []*pb.Message, appended bool) {
+	g.mail.put(func(in *mail) {
+		if appended {
+			in.appended++
+		}
+		for _, m := range responses {
+			if m.GetTo() == g.cfg.NodeID {
+				in.messages = append(in.messages, m)
+			}
+		}
+	})
+	for _, m := range responses {
+		if m.GetTo() != g.cfg.NodeID {
+			g.sendRaft(m)
+		}
+	}
+}
+
+func roleName(role raft.StateType) string {
+	switch role {
+	case raft.StateLeader:
+		return "leader"
+	case raft.StateFollower:
+		return "follower"
+	default: // pre-candidates are candidates to everyone but raft
+		return "candidate"
+	}
+}

@@ -1,0 +1,145 @@
+package raftnode
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"go.uber.org/zap"
+)
+
+var _ Handler = (*Group)(nil)
+
+// Hello is part of Handler.
+func (g *Group) Hello(to uint64) Hello {
+	return Hello{Version: ProtocolVersion, ClusterID: g.cfg.ClusterID, From: g.cfg.NodeID, To: to,
+		Incarnation: g.cfg.Incarnation}
+}
+
+// Admit is part of Handler. A node is known by its incarnation from the first contact on: by the
+// log, and until the log has it by this node's own durable note. One that comes with another
+// incarnation has forgotten its votes and the entries it acknowledged, so that talking to it could
+// lose what a majority had stored.
+func (g *Group) Admit(h Hello) error {
+	if h.Version != ProtocolVersion {
+		return refuse(RefusedVersion, "node %d speaks peer protocol version %d, this node %d", h.From, h.Version, ProtocolVersion)
+	}
+	if h.ClusterID != g.cfg.ClusterID {
+		return refuse(RefusedCluster, "node %d is of cluster %016x, this node of cluster %016x",
+			h.From, h.ClusterID, g.cfg.ClusterID)
+	}
+	if h.To != g.cfg.NodeID {
+		return refuse(RefusedNode, "node %d looks for node %d, this is node %d", h.From, h.To, g.cfg.NodeID)
+	}
+	m, ok := g.members.Load().find(h.From)
+	if !ok || h.From == g.cfg.NodeID {
+		return refuse(RefusedNode, "node %d is not another member of the cluster", h.From)
+	}
+	known := m.Incarnation
+	if known == 0 || known == h.Incarnation {
+		var err error
+		if known, err = g.cfg.Log.AdmitPeer(h.From, h.Incarnation); err != nil {
+			return err
+		}
+	}
+	if known != h.Incarnation {
+		return refuse(RefusedIncarnation, "node %d was known as incarnation %016x and comes as %016x",
+			h.From, known, h.Incarnation)
+	}
+	return nil
+}
+
+// Receive is part of Handler. A frame that makes no sense is dropped, as if the network had lost it.
+func (g *Group) Receive(from uint64, frame []byte) {
+	if len(frame) == 0 {
+		return
+	}
+	body := frame[1:]
+	if frame[0] == frameRaft {
+		if m, ok := decodeRaft(body, from, g.cfg.NodeID); ok {
+			g.mail.put(func(in *mail) { in.messages = append(in.messages, m) })
+		}
+		return
+	}
+	if f := g.decodeCall(from, frame[0], body); f != nil {
+		g.mail.put(func(in *mail) { in.calls = append(in.calls, f) })
+	}
+}
+
+// decodeCall turns a frame into what the loop is to do about it, or nil.
+func (g *Group) decodeCall(from uint64, kind byte, body []byte) func() {
+	var a, b, c uint64
+	switch kind {
+	case frameForward:
+		if f, ok := decodeForward(body); ok {
+			return func() { g.takeForward(from, f) }
+		}
+	case frameForwardAck:
+		if decodeNumbers(body, &a, &b, &c) {
+			return func() { g.takeForwardAck(a, b, c) }
+		}
+	case frameRead:
+		if decodeNumbers(body, &a) {
+			return func() { g.takeRead(from, a) }
+		}
+	case frameReadResp:
+		if decodeNumbers(body, &a, &b) {
+			return func() { g.takeReadResp(a, b) }
+		}
+	case frameAnnounce:
+		var m Member
+		if json.Unmarshal(body, &m) == nil {
+			return func() { g.logMember(from, m) }
+		}
+	case frameTransfer:
+		if decodeNumbers(body, &a) {
+			return func() { g.transfer(a) }
+		}
+	case frameStatus:
+		if decodeNumbers(body, &a) {
+			return func() { g.takeStatus(from, a) }
+		}
+	case frameStatusResp:
+		var resp statusResponse
+		if json.Unmarshal(body, &resp) == nil {
+			return func() { g.takeStatusResp(resp) }
+		}
+	}
+	return nil
+}
+
+// PeerUp is part of Handler.
+func (g *Group) PeerUp(id uint64) {
+	g.logger.Info("peer connected", zap.Uint64("peer", id))
+}
+
+// PeerDown is part of Handler.
+func (g *Group) PeerDown(id uint64, err error) {
+	g.logger.Warn("peer lost", zap.Uint64("peer", id), zap.Error(err))
+	g.mail.put(func(in *mail) {
+		in.calls = append(in.calls, func() { g.loop.rn.ReportUnreachable(id) })
+	})
+}
+
+// Refused is part of Handler. A refusal because of the incarnation is final: this node's directory
+// was lost or replaced, and only as a new member may it come back.
+func (g *Group) Refused(id uint64, err *RefusedError) {
+	switch err.Code {
+	case RefusedIncarnation:
+		g.fail(&WipedError{NodeID: g.cfg.NodeID, Peer: id, Detail: err.Detail})
+	default:
+		g.logger.Error("peer refuses this node", zap.Uint64("peer", id), zap.Error(err))
+	}
+}
+
+// WipedError says that this node came back under its id without its data.
+type WipedError struct {
+	NodeID, Peer uint64
+	Detail       string
+}
+
+func (e *WipedError) Error() string {
+	return fmt.Sprintf("node %d is refused by node %d: %s. The data directory of node %d was lost or replaced, "+
+		"so it may have forgotten votes and acknowledged writes and must not return under its old id. "+
+		"Restore the old directory, or replace the node: see \"Replacing a node\" in the README",
+		e.NodeID, e.Peer, e.Detail, e.NodeID)
+}
