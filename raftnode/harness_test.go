@@ -319,7 +319,8 @@ func (c *cluster) start(id uint64) *node {
 		c.t.Fatal(err)
 	}
 	fs := c.fs[id]
-	log, err := raftnode.OpenLog(raftnode.LogOptions{FS: fs, Dir: "/log", TailBytes: 1 << 20, MemTableBytes: 1 << 20})
+	log, err := raftnode.OpenLog(raftnode.LogOptions{FS: fs, Dir: "/log", TailBytes: 1 << 20,
+		MemTableBytes: 1 << 20, Logger: quiet{}})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -422,3 +423,12 @@ func (c *cluster) propose(id uint64, payload string) error {
 }
 
 func newFS() *vfs.MemFS { return vfs.NewCrashableMem() }
+
+// quiet is a pebble.Logger that keeps what goes well to itself.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf(format, args...))
+}

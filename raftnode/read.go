@@ -102,6 +102,7 @@ func (g *Group) flowReads() {
 		return
 	}
 	switch {
+	case l.role == raft.StateLeader && !g.mayRead():
 	case l.role == raft.StateLeader:
 		if index, ok := g.leaseIndex(); ok {
 			finishReads(g, r.queue, index, nil)
@@ -116,6 +117,11 @@ func (g *Group) flowReads() {
 		g.cfg.Transport.Send(l.lead, LaneControl, numbers(frameRead, r.nextID))
 	}
 }
+
+// mayRead says whether this node, as leader, knows all that was committed before its term: only once
+// an entry of its own term is. Raft sees to this too, except for a group of one, which would confirm
+// the commit index that it happened to have stored before it was restarted.
+func (g *Group) mayRead() bool { return g.loop.resolved >= g.loop.term }
 
 // beginRound has the leader confirmed for the waiting reads, and for the lease.
 func (g *Group) beginRound() {
@@ -199,7 +205,7 @@ func (g *Group) tickReads() {
 	}
 	if l.heartbeat++; l.heartbeat >= g.cfg.HeartbeatTicks {
 		l.heartbeat = 0
-		if g.cfg.Lease && l.role == raft.StateLeader && r.round == nil && l.leaseBarred != l.term {
+		if g.cfg.Lease && l.role == raft.StateLeader && r.round == nil && g.mayRead() && l.leaseBarred != l.term {
 			g.beginRound()
 		}
 	}
