@@ -155,11 +155,10 @@ func Open(cfg Config) (*Group, error) {
 	g.applies.init()
 	g.pending.m = make(map[uint64]*Proposal)
 	g.loop.nextSeq = 1
-	fresh := cfg.Log.Empty()
-	if err := g.recover(fresh); err != nil {
+	if err := g.recover(); err != nil {
 		return nil, err
 	}
-	if err := g.startRaft(fresh); err != nil {
+	if err := g.startRaft(); err != nil {
 		return nil, err
 	}
 	if err := cfg.Transport.Start(g); err != nil {
@@ -175,27 +174,19 @@ func Open(cfg Config) (*Group, error) {
 }
 
 // recover brings the log, the state and the snapshots of a start to one consistent whole.
-func (g *Group) recover(fresh bool) error {
-	pos, meta := g.cfg.Machine.State()
-	if pos == (Position{}) {
-		return errors.New("the state was never initialized")
+func (g *Group) recover() error {
+	if g.cfg.Log.Empty() {
+		return errors.New("the log is empty or missing")
 	}
+	pos, meta := g.cfg.Machine.State()
 	ms, err := decodeMembership(meta)
 	if err != nil {
 		return err
 	}
 	if ms.ClusterID != g.cfg.ClusterID {
-		return fmt.Errorf("the state is of cluster %x, this node of cluster %x", ms.ClusterID, g.cfg.ClusterID)
+		return fmt.Errorf("the state is of cluster %016x, this node of cluster %016x", ms.ClusterID, g.cfg.ClusterID)
 	}
-	if fresh && pos != InitialPosition {
-		return fmt.Errorf("the state holds index %d but the log is empty: log entries are missing", pos.Index)
-	}
-	if fresh {
-		err = g.cfg.Log.Reset(pos)
-	} else {
-		err = g.cfg.Log.Recover(pos)
-	}
-	if err != nil {
+	if err := g.cfg.Log.Recover(pos); err != nil {
 		return err
 	}
 	g.members.Store(&ms)
@@ -206,7 +197,7 @@ func (g *Group) recover(fresh bool) error {
 	return g.incoming.clear()
 }
 
-func (g *Group) startRaft(fresh bool) error {
+func (g *Group) startRaft() error {
 	rn, err := raft.NewRawNode(&raft.Config{
 		ID:                        g.cfg.NodeID,
 		ElectionTick:              g.cfg.ElectionTicks,
@@ -234,7 +225,7 @@ func (g *Group) startRaft(fresh bool) error {
 	g.commit.Store(status.HardState.GetCommit())
 	g.loop.role = raft.StateFollower
 	g.publishView()
-	if !fresh {
+	if hard := status.HardState; hard.GetVote() != 0 || hard.GetTerm() > InitialPosition.Term {
 		// A node that answered a heartbeat just before it was restarted does not remember that it
 		// thereby promised not to elect another leader for an election timeout: leases rest on it.
 		g.loop.noVotesUntil = g.cfg.Clock() + time.Duration(g.cfg.ElectionTicks)*g.cfg.TickInterval
@@ -267,6 +258,9 @@ func (g *Group) Err() error {
 	}
 	return nil
 }
+
+// Fail stops the group because of an error that its user met, as if it had met it itself.
+func (g *Group) Fail(err error) { g.fail(err) }
 
 func (g *Group) fail(err error) {
 	if g.failure.CompareAndSwap(nil, &err) {

@@ -324,6 +324,11 @@ func (c *cluster) start(id uint64) *node {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	if log.Empty() {
+		if err := log.Bootstrap(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 	snaps, err := snapshot.OpenStore(fs, "/snapshots")
 	if err != nil {
 		c.t.Fatal(err)

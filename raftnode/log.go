@@ -138,12 +138,15 @@ func (l *Log) loadPeers() error {
 	return errors.Join(err, it.Error(), it.Close())
 }
 
-// Empty says whether the log was never written: neither bootstrapped nor restored.
+// Empty says whether the log was never bootstrapped.
 func (l *Log) Empty() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last == 0 && raft.IsEmptyHardState(l.hard)
 }
+
+// Bootstrap writes the log that every node of a new cluster starts with.
+func (l *Log) Bootstrap() error { return l.Reset(InitialPosition) }
 
 // Append makes entries and, when it is not empty, the hard state durable. Entries replace those of
 // the same and of later indexes. When sync is false the write may be lost in a crash.
