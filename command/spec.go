@@ -1,0 +1,234 @@
+package command
+
+import (
+	"strings"
+
+	"redoubt/fsm"
+	"redoubt/resp"
+)
+
+// Spec is the complete description of one command: the dispatcher, COMMAND and docs/COMMANDS.md
+// read nothing else. It must not change once it was given to NewTable.
+type Spec struct {
+	// Name is in upper case. The name of a subcommand has its container before it: "OBJECT FREQ".
+	Name string
+	// Arity counts the words of a call, the name (and the subcommand's name) included.
+	// A negative arity -n means n or more.
+	Arity      int
+	Flags      Flags
+	Keys       Keys
+	Group      Group
+	Categories Categories // ACL categories beside those that follow from Flags
+	Since      string     // version of Redis (or of Redoubt) that had it first
+	Summary    string     // one sentence
+	Complexity string
+	Tips       []string // hints for clients that talk to several nodes, in Redis's words
+
+	DeprecatedSince string
+	ReplacedBy      string // what the documentation recommends instead
+
+	// Differs says in a sentence what is not as in Redis; empty for most.
+	Differs string
+	// Help has the lines of the HELP subcommand: "NAME <args>" and, indented, what it does.
+	Help []string
+	// Sub makes the command a container, whose calls are calls of one of these.
+	Sub []Spec
+
+	// Run executes the call on the keyspace. It is a pure function of the transaction and the
+	// arguments, and it has written nothing when it answers with an error. It is nil for the
+	// commands of the session and of the node, which the server executes.
+	Run func(tx *fsm.Txn, args [][]byte) resp.Reply
+
+	fullName string // as Redis prints it: "object|freq"
+}
+
+// FullName returns the name in Redis's spelling: lower case, with a bar before the subcommand.
+func (s *Spec) FullName() string { return s.fullName }
+
+// CheckArity returns Redis's error when a call with this many words can't be right,
+// and a reply of kind None otherwise.
+func (s *Spec) CheckArity(args [][]byte) resp.Reply {
+	if s.arityFits(len(args)) {
+		return resp.Reply{}
+	}
+	return wrongArity(s.fullName)
+}
+
+func (s *Spec) arityFits(words int) bool {
+	if s.Arity < 0 {
+		return words >= -s.Arity
+	}
+	return words == s.Arity
+}
+
+// sub finds a subcommand by its own name, in any case; nil when there is none.
+func (s *Spec) sub(name []byte) *Spec {
+	for i := range s.Sub {
+		own := s.Sub[i].Name[len(s.Name)+1:]
+		if strings.EqualFold(own, string(name)) {
+			return &s.Sub[i]
+		}
+	}
+	return nil
+}
+
+// Flags say what a command does and when it may run. The bits are in the order in which
+// COMMAND INFO lists their names.
+type Flags uint32
+
+// Redis's flags, then (not shown to clients) those that only Redoubt reads.
+const (
+	Write    Flags = 1 << iota // may change the keyspace: goes through the log
+	ReadOnly                   // reads the keyspace
+	DenyOOM                    // refused when memory is short
+	Admin
+	PubSub
+	NoScript
+	Blocking
+	Loading // allowed while the data set is being loaded
+	Stale   // allowed on a node that has lost its cluster
+	SkipMonitor
+	Fast
+	NoAuth
+	NoAsyncLoading
+	NoMulti // not allowed inside a transaction
+	MovableKeys
+	AllowBusy
+
+	Internal // proposed by the nodes themselves, unknown to clients
+	Scan     // walks a whole database: runs on a view of its own, never in one request with writes
+)
+
+var flagNames = []string{"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking",
+	"loading", "stale", "skip_monitor", "fast", "no_auth", "no_async_loading", "no_multi",
+	"movablekeys", "allow_busy"}
+
+// Names returns Redis's names of the flags that clients see.
+func (f Flags) Names() []string { return names(uint32(f), flagNames) }
+
+// Group is the chapter of the documentation that a command is in.
+type Group string
+
+// The groups that have commands.
+const (
+	GroupString     Group = "string"
+	GroupGeneric    Group = "generic"
+	GroupServer     Group = "server"
+	GroupConnection Group = "connection"
+)
+
+// Categories are Redis's ACL categories, in the order in which it lists them.
+type Categories uint32
+
+// All of Redis 7.2's categories.
+const (
+	CatKeyspace Categories = 1 << iota
+	CatRead
+	CatWrite
+	CatSet
+	CatSortedSet
+	CatList
+	CatHash
+	CatString
+	CatBitmap
+	CatHyperLogLog
+	CatGeo
+	CatStream
+	CatPubSub
+	CatAdmin
+	CatFast
+	CatSlow
+	CatBlocking
+	CatDangerous
+	CatConnection
+	CatTransaction
+	CatScripting
+)
+
+var categoryNames = []string{"keyspace", "read", "write", "set", "sortedset", "list", "hash",
+	"string", "bitmap", "hyperloglog", "geo", "stream", "pubsub", "admin", "fast", "slow",
+	"blocking", "dangerous", "connection", "transaction", "scripting"}
+
+// Names returns the names of the categories, without the "@".
+func (c Categories) Names() []string { return names(uint32(c), categoryNames) }
+
+// categories adds to the explicit categories those that Redis derives from the flags.
+func (s *Spec) categories() Categories {
+	all := s.Categories
+	for _, implied := range []struct {
+		flag Flags
+		cat  Categories
+	}{
+		{Write, CatWrite}, {ReadOnly, CatRead}, {Admin, CatAdmin | CatDangerous},
+		{PubSub, CatPubSub}, {Fast, CatFast}, {Blocking, CatBlocking},
+	} {
+		if s.Flags&implied.flag != 0 {
+			all |= implied.cat
+		}
+	}
+	if all&CatFast == 0 {
+		all |= CatSlow
+	}
+	return all
+}
+
+// Keys are the places of the keys among the arguments of a command.
+type Keys []KeySpec
+
+// KeySpec is one run of keys.
+type KeySpec struct {
+	Flags KeyFlags
+	// First is the index of the first key; the command's name has index 0.
+	First int
+	// Last is the index of the last key, counted from First when it is not negative and back
+	// from the end of the call otherwise: -1 is the last argument.
+	Last  int
+	Step  int // distance from one key to the next
+	Notes string
+}
+
+// KeyFlags say what a command does with a key.
+type KeyFlags uint16
+
+// Redis's names: what is done to the whole value (first four), and what to the user's data in it.
+const (
+	KeyRO     KeyFlags = 1 << iota // only read
+	KeyRW                          // read and written
+	KeyOW                          // overwritten, whatever it was
+	KeyRM                          // removed
+	KeyAccess                      // data is returned or copied
+	KeyUpdate
+	KeyInsert
+	KeyDelete
+	KeyVariable // the flags depend on the arguments
+)
+
+var keyFlagNames = []string{"RO", "RW", "OW", "RM", "access", "update", "insert", "delete",
+	"variable_flags"}
+
+// Names returns Redis's names of the flags.
+func (f KeyFlags) Names() []string { return names(uint32(f), keyFlagNames) }
+
+// names lists the names of the bits that are set; bits beyond the list have no name.
+func names(bits uint32, all []string) []string {
+	var set []string
+	for i, name := range all {
+		if bits&(1<<i) != 0 {
+			set = append(set, name)
+		}
+	}
+	return set
+}
+
+// oneKey is the usual place: the first argument.
+func oneKey(flags KeyFlags) Keys { return Keys{{Flags: flags, First: 1, Last: 0, Step: 1}} }
+
+// allKeys says that every argument is a key, or with step 2 every other one.
+func allKeys(flags KeyFlags, step int) Keys {
+	return Keys{{Flags: flags, First: 1, Last: -1, Step: step}}
+}
+
+// twoKeys is a source and a destination.
+func twoKeys(from, to KeyFlags) Keys {
+	return Keys{{Flags: from, First: 1, Step: 1}, {Flags: to, First: 2, Step: 1}}
+}

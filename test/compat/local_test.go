@@ -1,0 +1,112 @@
+package compat
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"redoubt/command"
+	"redoubt/fsm"
+	"redoubt/resp"
+)
+
+// local stands for a server: the command table over a machine in memory. It has the session's
+// commands that the cases need.
+type local struct {
+	table   *command.Table
+	machine *fsm.Machine
+	db      int
+	proto   int
+	index   uint64
+	now     func() int64 // ms since the epoch
+}
+
+func newLocal(t testing.TB) *local {
+	t.Helper()
+	table, err := command.NewTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := func() int64 { return time.Now().UnixMilli() }
+	return &local{table: table, machine: machine, proto: 2, now: now}
+}
+
+func (l *local) close() error { return l.machine.Close() }
+
+func (l *local) call(args []string) ([]byte, error) {
+	words := make([][]byte, len(args))
+	for i, arg := range args {
+		words[i] = []byte(arg)
+	}
+	reply, err := l.dispatch(words)
+	if err != nil {
+		return nil, err
+	}
+	return reply.Append(nil, l.proto), nil
+}
+
+func (l *local) dispatch(args [][]byte) (resp.Reply, error) {
+	spec, bad := l.table.Resolve(args)
+	if spec == nil {
+		return bad, nil
+	}
+	switch name, _, _ := strings.Cut(spec.Name, " "); {
+	case spec.Run != nil:
+		return l.execute(args, spec.Flags&command.ReadOnly != 0)
+	case name == "COMMAND":
+		return l.table.CommandReply(args), nil
+	case name == "SELECT":
+		db, bad := command.ParseDB(args[1])
+		if bad.IsError() {
+			return bad, nil
+		}
+		l.db = db
+	case name == "HELLO":
+		l.proto = int(args[1][0] - '0')
+	case name == "OBJECT":
+		return l.table.Lookup(args[0]).HelpReply(), nil
+	default:
+		return resp.NewError("ERR this stand-in has no " + spec.Name), nil
+	}
+	return resp.OK, nil
+}
+
+// execute runs a call as a node does: writes and late reads through the log, reads beside it.
+func (l *local) execute(args [][]byte, read bool) (resp.Reply, error) {
+	req := &fsm.Request{
+		Calls:   []fsm.Call{{DB: l.db, Args: args, Read: read}},
+		Replies: make([]resp.Reply, 1),
+	}
+	if !read {
+		return l.apply(req)
+	}
+	now := l.now()
+	agree, err := l.machine.Read(req, now)
+	if agree {
+		if _, err := l.apply(&fsm.Request{}); err != nil {
+			return resp.Reply{}, err
+		}
+		_, err = l.machine.Read(req, 0)
+	}
+	return req.Replies[0], err
+}
+
+func (l *local) apply(req *fsm.Request) (resp.Reply, error) {
+	l.index++
+	err := l.machine.Apply([]fsm.Entry{{
+		Position: fsm.Position{Index: l.index, Term: 1},
+		Time:     l.now(),
+		Seed:     l.index,
+		Batches:  []fsm.Batch{{Payload: fsm.AppendCalls(nil, req.Calls), Local: req}},
+	}}, nil)
+	if err != nil || len(req.Replies) == 0 {
+		return resp.Reply{}, err
+	}
+	return req.Replies[0], nil
+}
