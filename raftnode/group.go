@@ -99,10 +99,11 @@ type Group struct {
 
 	loop loopState
 
-	making   sync.Mutex // held while a snapshot is made
-	makeNow  chan struct{}
-	snapDone atomic.Pointer[SnapshotResult]
-	incoming incoming
+	making    sync.Mutex // held while a snapshot is made
+	makingNow atomic.Bool
+	makeNow   chan struct{}
+	snapDone  atomic.Pointer[SnapshotResult]
+	incoming  incoming
 
 	statusIDs     atomic.Uint64
 	statusWaiters sync.Map // id -> chan statusResponse, for Progress

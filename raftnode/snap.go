@@ -53,6 +53,8 @@ func (g *Group) runMaker() {
 func (g *Group) MakeSnapshot() (Position, error) {
 	g.making.Lock()
 	defer g.making.Unlock()
+	g.makingNow.Store(true)
+	defer g.makingNow.Store(false)
 	start := time.Now()
 	grown := g.sinceSnap.Load()
 	id, err := g.cfg.Snapshots.Create(func(dir string) (snapshot.ID, error) {

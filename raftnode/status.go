@@ -38,9 +38,13 @@ type Status struct {
 	LogBytes                               int64
 	Snapshot                               Position
 	LastSnapshot                           *SnapshotResult // nil if none was made since the start
+	MakingSnapshot                         bool
 	Members                                []Member
 	Stats                                  *Stats
 }
+
+// View returns who leads, as far as this node knows.
+func (g *Group) View() View { return *g.view.Load() }
 
 // Status returns a description that may be slightly old, without waiting for anything.
 func (g *Group) Status() Status {
@@ -49,7 +53,8 @@ func (g *Group) Status() Status {
 	id, _ := g.cfg.Snapshots.Latest()
 	return Status{View: *g.view.Load(), Commit: g.commit.Load(), Applied: g.applied.Load(), FirstIndex: first,
 		LastIndex: last, LogBytes: g.cfg.Log.Bytes(), Snapshot: Position(id), LastSnapshot: g.snapDone.Load(),
-		Members: slices.Clone(g.members.Load().Members), Stats: &g.stats}
+		MakingSnapshot: g.makingNow.Load(),
+		Members:        slices.Clone(g.members.Load().Members), Stats: &g.stats}
 }
 
 func (g *Group) publishView() {
