@@ -1,0 +1,49 @@
+# The targets of daily work. CI runs .ci/run, which uses them.
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME   ?= 20s
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Packages in which goroutines share memory: these are worth the race detector's time.
+RACE = . ./fsm/... ./raftnode/... ./server/... ./snapshot/...
+
+.PHONY: help build test race lint fuzz compat clients container bench image
+
+help: ## Show this list.
+	@awk -F ': *## ' '/^[a-z]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/redoubt.
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/redoubt ./cmd/redoubt
+
+test: ## Run all tests; needs only Go.
+	go test ./...
+
+race: ## Run the packages with concurrency under the race detector; needs a C compiler.
+	go test -race $(RACE)
+
+lint: ## gofmt, go vet, staticcheck, in both modules.
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:"; echo "$$files"; exit 1; fi
+	go vet ./...
+	$(STATICCHECK) ./...
+	cd test/clients/gored && go vet ./... && $(STATICCHECK) ./...
+
+fuzz: ## Run every fuzz target for FUZZTIME (20s).
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+compat: ## Compare replies with a live redis-server, byte by byte; needs redis-server.
+	go test -count=1 ./test/compat/...
+
+clients: ## Client programs against three nodes, with kill -9; needs redis-tools, telnet, python3-redis.
+	test/clients/run
+
+container: ## Build the image, run the compose cluster, stop its leader; needs Docker.
+	test/container/run
+
+bench: ## Compare three nodes with one redis-server; BENCH=--quick for a short run.
+	test/bench/run $(BENCH)
+
+image: ## Build the image redoubt.
+	docker build --build-arg VERSION=$(VERSION) --tag redoubt .
