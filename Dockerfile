@@ -15,6 +15,7 @@ COPY --from=build /out/redoubt /usr/local/bin/redoubt
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 ENV REDOUBT_LISTEN=0.0.0.0:6379 \
+    REDOUBT_RAFT_LISTEN=0.0.0.0:16379 \
     REDOUBT_DATA_DIR=/data
 VOLUME /data
 EXPOSE 6379 16379
