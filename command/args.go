@@ -100,7 +100,7 @@ const (
 	floatBytesMax     = 5*1024 - 1 // longest text that is accepted
 	floatPrecision    = 64
 	floatExponentMax  = 16384  // of the largest long double, as in mantissa [0.5, 1) * 2^e
-	floatExponentMin  = -16445 // of the smallest one that is not zero
+	floatExponentHalf = -16445 // of half the smallest one that is not zero
 	decimalExponentAt = 4960   // powers of ten at least this far from 0 are out of range
 )
 
@@ -214,10 +214,8 @@ func makeFloat(digits []byte, exponent, base int) (*big.Float, bool) {
 	}
 	if base == 16 {
 		f.SetInt(mantissa)
-		if shift := f.MantExp(nil) + exponent; shift > floatExponentMax || shift < floatExponentMin {
-			return nil, false
-		}
-		return f.SetMantExp(f, exponent), true
+		f.SetMantExp(f, exponent)
+		return f, inFloatRange(f)
 	}
 	// The bound comes before the power, which otherwise could have a billion digits.
 	if at := len(digits) + exponent; at > decimalExponentAt || at < -decimalExponentAt {
@@ -229,8 +227,15 @@ func makeFloat(digits []byte, exponent, base int) (*big.Float, bool) {
 	} else {
 		f.SetRat(new(big.Rat).SetFrac(mantissa, power))
 	}
+	return f, inFloatRange(f)
+}
+
+// inFloatRange is false for what rounds to an infinity or to zero. Half of the smallest long
+// double, a power of two, is rounded to zero, and anything above it is not.
+func inFloatRange(f *big.Float) bool {
 	e := f.MantExp(nil)
-	return f, e <= floatExponentMax && e >= floatExponentMin
+	return e <= floatExponentMax &&
+		(e > floatExponentHalf || e == floatExponentHalf && f.MinPrec() > 1)
 }
 
 // addFloats adds two long doubles. It is false when the sum is not a finite number.

@@ -165,7 +165,8 @@ func expiryOf(tx *fsm.Txn, key []byte, unit, base int64) resp.Reply {
 	case row.ExpireAt == 0:
 		return resp.NewInt(-1)
 	}
-	return resp.NewInt((row.ExpireAt - base + unit/2) / unit)
+	left := uint64(row.ExpireAt - base) // so that rounding does not overflow
+	return resp.NewInt(int64((left + uint64(unit)/2) / uint64(unit)))
 }
 
 func cmdPersist(tx *fsm.Txn, args [][]byte) resp.Reply {

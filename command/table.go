@@ -115,6 +115,9 @@ func (t *Table) Lookup(name []byte) *Spec {
 // find is Lookup that goes on to the subcommand when the command is a container. COMMAND without
 // arguments and the like are the container itself.
 func (t *Table) find(args [][]byte) *Spec {
+	if len(args) == 0 {
+		return nil
+	}
 	spec := t.Lookup(args[0])
 	if spec == nil || len(args) == 1 || spec.Sub == nil {
 		return spec
@@ -147,13 +150,9 @@ func (t *Table) Resolve(args [][]byte) (*Spec, resp.Reply) {
 // with this table would have logged stops the replica: answering it in any way could make its
 // state differ from that of a node which knows the command.
 func (t *Table) Exec(tx *fsm.Txn, args [][]byte) resp.Reply {
-	if len(args) == 0 {
-		tx.Fail(errors.New("execute a call: it has no name"))
-		return resp.Reply{}
-	}
 	spec := t.find(args)
 	if spec == nil || spec.Run == nil {
-		tx.Fail(fmt.Errorf("execute a call: %q is not a command of the keyspace", args[0]))
+		tx.Fail(fmt.Errorf("execute %.100q: not a command of the keyspace", args))
 		return resp.Reply{}
 	}
 	if !spec.arityFits(len(args)) {
