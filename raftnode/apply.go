@@ -114,12 +114,16 @@ func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
 			return ms, false, err
 		}
 		out.Proposals = a.props[first:len(a.props):len(a.props)]
-	case data[0] == entryMember:
+	case data[0] == entryMember, data[0] == entryReplace:
 		m, err := decodeMember(data)
 		if err != nil {
 			return ms, false, err
 		}
-		ms, changed = ms.with(m)
+		if data[0] == entryMember {
+			ms, changed = ms.with(m)
+		} else {
+			ms, changed = ms.replaced(m)
+		}
 	default:
 		return ms, false, fmt.Errorf("%w: kind %d: it was written by a newer version", errEntry, data[0])
 	}
@@ -226,7 +230,7 @@ func (g *Group) logMember(from uint64, m Member) {
 	if _, changes := g.members.Load().with(m); !changes || m.ID != from {
 		return
 	}
-	data, err := encodeMember(m)
+	data, err := encodeMember(entryMember, m)
 	if err == nil {
 		err = g.loop.rn.Propose(data)
 	}

@@ -19,6 +19,7 @@ const (
 	frameTransfer   = 7 // asks the leader to hand over to a node
 	frameStatus     = 8 // asks the leader what it knows of its followers
 	frameStatusResp = 9
+	frameReplace    = 10 // asks the leader to log that a member was replaced
 )
 
 // forward is the body of a frameForward. The leader of term takes proposals of one origin in the

@@ -16,13 +16,15 @@ import (
 	"redoubt/snapshot"
 )
 
-// Errors of Propose and ReadBarrier.
+// Errors of a Group.
 var (
 	// ErrNoLeader: there was no leader for as long as the request was allowed to wait. It certainly
 	// had no effect and never will.
 	ErrNoLeader = errors.New("no leader: the request was not executed")
 	// ErrUncertain: the proposal may have been, or may still be, applied; this node can't tell.
 	ErrUncertain = errors.New("outcome unknown: the proposal may or may not be applied")
+	// ErrTimeout: what was asked of the group has not happened in time; it still may.
+	ErrTimeout = errors.New("it has not happened in time")
 	// ErrClosed: the group is stopping. The request had no effect.
 	ErrClosed = errors.New("the raft group is closed")
 )
@@ -221,16 +223,14 @@ func (g *Group) startRaft() error {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	g.loop.rn = rn
-	status := rn.BasicStatus()
-	g.loop.term = status.HardState.GetTerm()
-	g.commit.Store(status.HardState.GetCommit())
+	hard := rn.BasicStatus().HardState
+	g.loop.term = hard.GetTerm()
+	g.commit.Store(hard.GetCommit())
 	g.loop.role = raft.StateFollower
 	g.publishView()
-	if hard := status.HardState; hard.GetVote() != 0 || hard.GetTerm() > InitialPosition.Term {
-		// A node that answered a heartbeat just before it was restarted does not remember that it
-		// thereby promised not to elect another leader for an election timeout: leases rest on it.
-		g.loop.noVotesUntil = g.cfg.Clock() + time.Duration(g.cfg.ElectionTicks)*g.cfg.TickInterval
-	}
+	// A node that answered a heartbeat just before it was restarted does not remember that it thereby
+	// promised not to elect another leader for an election timeout: leases rest on it.
+	g.loop.noVotesUntil = g.cfg.Clock() + time.Duration(g.cfg.ElectionTicks)*g.cfg.TickInterval
 	if ms := g.members.Load(); len(ms.Members) == 1 {
 		return rn.Campaign() // nobody else to wait for
 	}

@@ -364,6 +364,21 @@ func TestWipedNode(t *testing.T) {
 	if err := c.propose(1, "the others go on"); err != nil {
 		t.Fatal(err)
 	}
+	c.stop(3)
+	if err := c.nodes[1].Replace(3, 9999, timeout); err != nil {
+		t.Fatal(err)
+	}
+	c.start(3)
+	c.eventually("the replaced node is heard", func() bool { return c.propose(3, "replaced") == nil })
+	c.agree()
+	c.stop(3)
+	c.inc[3] = 1003 // the one that was replaced must not come back either
+	n = c.start(3)
+	select {
+	case <-n.Failed():
+	case <-time.After(timeout):
+		t.Fatal("the old incarnation was let in")
+	}
 }
 
 func TestTransfer(t *testing.T) {

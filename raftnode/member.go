@@ -80,6 +80,24 @@ func (ms membership) with(m Member) (membership, bool) {
 	return ms, true
 }
 
+// replaced returns a copy in which the member of m's id has m's incarnation, and is where it says
+// once it comes.
+//
+// This is safe although the member forgot its votes and what it acknowledged: the entry that says so
+// is committed by a majority without that member, since the others refuse to talk to it until they
+// have applied the entry. So each node of that majority holds all that was committed before; every
+// later majority shares with it a node that did not forget. And whoever asks the member for a vote
+// has applied the entry, so that it does so in a later term than any in which the member voted.
+func (ms membership) replaced(m Member) (membership, bool) {
+	i := slices.IndexFunc(ms.Members, func(o Member) bool { return o.ID == m.ID })
+	if i < 0 || m.Incarnation == 0 || ms.Members[i].Incarnation == m.Incarnation {
+		return ms, false
+	}
+	ms.Members = slices.Clone(ms.Members)
+	ms.Members[i].Incarnation, ms.Members[i].ClientAddr = m.Incarnation, ""
+	return ms, true
+}
+
 func (ms membership) confState() *pb.ConfState {
 	cs := &pb.ConfState{}
 	for _, m := range ms.Members {

@@ -35,7 +35,7 @@ func (g *Group) Admit(h Hello) error {
 		return refuse(RefusedNode, "node %d is not another member of the cluster", h.From)
 	}
 	known := m.Incarnation
-	if known == 0 || known == h.Incarnation {
+	if known == 0 {
 		var err error
 		if known, err = g.cfg.Log.AdmitPeer(h.From, h.Incarnation); err != nil {
 			return err
@@ -94,6 +94,10 @@ func (g *Group) decodeCall(from uint64, kind byte, body []byte) func() {
 		if decodeNumbers(body, &a) {
 			return func() { g.transfer(a) }
 		}
+	case frameReplace:
+		if decodeNumbers(body, &a, &b) {
+			return func() { g.replace(a, b) }
+		}
 	case frameStatus:
 		if decodeNumbers(body, &a) {
 			return func() { g.takeStatus(from, a) }
@@ -125,7 +129,7 @@ func (g *Group) PeerDown(id uint64, err error) {
 func (g *Group) Refused(id uint64, err *RefusedError) {
 	switch err.Code {
 	case RefusedIncarnation:
-		g.fail(&WipedError{NodeID: g.cfg.NodeID, Peer: id, Detail: err.Detail})
+		g.fail(&WipedError{NodeID: g.cfg.NodeID, Incarnation: g.cfg.Incarnation, Peer: id, Detail: err.Detail})
 	default:
 		g.logger.Error("peer refuses this node", zap.Uint64("peer", id), zap.Error(err))
 	}
@@ -133,13 +137,14 @@ func (g *Group) Refused(id uint64, err *RefusedError) {
 
 // WipedError says that this node came back under its id without its data.
 type WipedError struct {
-	NodeID, Peer uint64
-	Detail       string
+	NodeID, Incarnation uint64
+	Peer                uint64 // the node that refused it
+	Detail              string
 }
 
 func (e *WipedError) Error() string {
-	return fmt.Sprintf("node %d is refused by node %d: %s. The data directory of node %d was lost or replaced, "+
-		"so it may have forgotten votes and acknowledged writes and must not return under its old id. "+
-		"Restore the old directory, or replace the node: see \"Replacing a node\" in the README",
-		e.NodeID, e.Peer, e.Detail, e.NodeID)
+	return fmt.Sprintf("node %d is refused by node %d: %s. Its data directory was lost or replaced, so that "+
+		"it may have forgotten votes and acknowledged writes, and must not return under its old id by itself. "+
+		"Put the old directory back; or, if it is gone for good, send RAFT REPLACE %d %016x to another node and "+
+		"start this one again", e.NodeID, e.Peer, e.Detail, e.NodeID, e.Incarnation)
 }

@@ -1,7 +1,6 @@
 package raftnode
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -143,22 +142,10 @@ func (g *Group) Transfer(to uint64, timeout time.Duration) error {
 			g.cfg.Transport.Send(l.lead, LaneControl, numbers(frameTransfer, to))
 		}
 	})
-	limit := time.NewTimer(timeout)
-	defer limit.Stop()
-	poll := time.NewTicker(g.cfg.TickInterval / 4)
-	defer poll.Stop()
-	for {
-		if v := g.view.Load(); v.Leader != raft.None && v.Term > before.Term && (to == 0 || v.Leader == to) {
-			return nil
-		}
-		select {
-		case <-poll.C:
-		case <-limit.C:
-			return errors.New("leadership was not taken over in time")
-		case <-g.stop:
-			return ErrClosed
-		}
-	}
+	return g.poll(timeout, func() bool {
+		v := g.view.Load()
+		return v.Leader != raft.None && v.Term > before.Term && (to == 0 || v.Leader == to)
+	})
 }
 
 // transfer begins to hand over, as the leader. The lease ends first, and for the whole term: the
@@ -184,10 +171,65 @@ func (g *Group) transfer(to uint64) {
 	l.rn.TransferLeader(to)
 }
 
+// Replace has the log say that the member id lost its data directory and that the node with this
+// incarnation takes its place, and waits until this node has applied that.
+func (g *Group) Replace(id, incarnation uint64, timeout time.Duration) error {
+	m, ok := g.members.Load().find(id)
+	if !ok || incarnation == 0 {
+		return fmt.Errorf("node %d is not a member", id)
+	}
+	if m.Incarnation == incarnation {
+		return nil
+	}
+	if v := g.View(); v.Leader == id {
+		return fmt.Errorf("node %d leads: it did not lose its data", id)
+	}
+	g.call(func() {
+		if l := &g.loop; l.lead == g.cfg.NodeID {
+			g.replace(id, incarnation)
+		} else if l.lead != raft.None {
+			g.cfg.Transport.Send(l.lead, LaneControl, numbers(frameReplace, id, incarnation))
+		}
+	})
+	return g.poll(timeout, func() bool {
+		m, _ := g.members.Load().find(id)
+		return m.Incarnation == incarnation
+	})
+}
+
+// replace logs a replacement, as the leader.
+func (g *Group) replace(id, incarnation uint64) {
+	m := Member{ID: id, Incarnation: incarnation}
+	if _, changes := g.members.Load().replaced(m); !changes || id == g.cfg.NodeID {
+		return
+	}
+	if data, err := encodeMember(entryReplace, m); err == nil {
+		_ = g.loop.rn.Propose(data) // who asked sees that nothing happens, and asks again
+	}
+}
+
+// poll waits until ok says so.
+func (g *Group) poll(timeout time.Duration, ok func() bool) error {
+	limit := time.NewTimer(timeout)
+	defer limit.Stop()
+	again := time.NewTicker(g.cfg.TickInterval / 4)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-again.C:
+		case <-limit.C:
+			return ErrTimeout
+		case <-g.stop:
+			return ErrClosed
+		}
+	}
+	return nil
+}
+
 // LoggedEntry describes one entry of the log for people.
 type LoggedEntry struct {
 	Position
-	Kind      string // proposals, member or election
+	Kind      string // proposals, member, replace or election
 	Time      int64  // leader's clock, ms; 0 when the entry has none
 	Proposals [][]byte
 	Bytes     int
@@ -220,6 +262,8 @@ func describe(e *pb.Entry) LoggedEntry {
 	switch e.GetData()[0] {
 	case entryMember:
 		d.Kind = "member"
+	case entryReplace:
+		d.Kind = "replace"
 	case entryBatch:
 		d.Kind = "proposals"
 		d.Time, _, _ = decodeBatch(e.GetData(), func(_, _ uint64, payload []byte) {

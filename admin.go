@@ -1,0 +1,241 @@
+package redoubt
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"redoubt/command"
+	"redoubt/fsm"
+	"redoubt/raftnode"
+	"redoubt/resp"
+)
+
+// Status describes the node for INFO, ROLE and RAFT STATUS. It waits for nothing; what only the
+// leader knows of the members is filled in by statusOfAll.
+func (n *Node) Status() command.Status {
+	g := n.group.Status()
+	s := command.Status{
+		ClusterID: n.dir.id.ClusterID, NodeID: n.dir.id.NodeID, Incarnation: n.dir.id.Incarnation,
+		Role: g.Role, Term: g.Term, Leader: g.Leader,
+		Commit: g.Commit, Applied: g.Applied, FirstIndex: g.FirstIndex, LastIndex: g.LastIndex,
+		SnapshotIndex: g.Snapshot.Index, LogBytes: g.LogBytes, SnapshotInProgress: g.MakingSnapshot,
+		LastSnapshotOK: true, Elections: g.Stats.Elections.Load(), LeaseReads: g.Stats.LeaseReads.Load(),
+		RoundReads: g.Stats.RoundReads.Load(), FSM: n.state.Stats()}
+	pos, _ := n.state.State()
+	s.AppliedTerm = pos.Term
+	if last := g.LastSnapshot; last != nil {
+		s.LastSave, s.LastSnapshotOK = last.At.Unix(), last.Err == nil
+	}
+	for _, m := range g.Members {
+		s.Members = append(s.Members, command.Member{ID: m.ID, RaftAddr: m.RaftAddr, ClientAddr: m.ClientAddr,
+			Voter: !m.Learner, Leader: m.ID == g.Leader, Self: m.ID == s.NodeID, Incarnation: m.Incarnation})
+		if m.ID == g.Leader {
+			s.LeaderClientAddr = m.ClientAddr
+		}
+		if m.ID == s.NodeID && m.Learner {
+			s.Role = "learner"
+		}
+	}
+	s.DurableIndex = g.Snapshot.Index
+	return s
+}
+
+// progressTimeout bounds how long a description waits for the leader.
+const progressTimeout = time.Second
+
+// statusOfAll is Status with what the leader knows of the members; without an answer of the leader
+// they are shown as not active.
+func (n *Node) statusOfAll() command.Status {
+	s := n.Status()
+	commit, progress, err := n.group.Progress(progressTimeout)
+	if err != nil {
+		return s
+	}
+	for i := range s.Members {
+		m := &s.Members[i]
+		p := progress[m.ID]
+		m.Active, m.Match = p.Active, p.Match
+		m.Lag = max(commit, p.Match) - p.Match
+	}
+	return s
+}
+
+// Raft runs the RAFT command; args[0] is its name.
+func (n *Node) Raft(_ context.Context, args [][]byte) resp.Reply {
+	sub := strings.ToUpper(string(args[1]))
+	switch {
+	case sub == "HELP" && len(args) == 2:
+		return raftHelp()
+	case sub == "STATUS" && len(args) == 2:
+		return n.raftStatus()
+	case sub == "NODES" && len(args) == 2:
+		return n.raftNodes()
+	case sub == "TRANSFER" && len(args) <= 3:
+		return n.raftTransfer(args[2:])
+	case sub == "REPLACE" && len(args) == 4:
+		return n.raftReplace(args[2], args[3])
+	case sub == "SNAPSHOT" && len(args) == 2:
+		pos, err := n.group.MakeSnapshot()
+		if err != nil {
+			return resp.NewError("ERR snapshot failed: " + err.Error())
+		}
+		return resp.NewInt(int64(pos.Index))
+	case sub == "LOG" && len(args) == 4:
+		return n.raftLog(args[2], args[3])
+	}
+	return resp.NewError("ERR unknown subcommand or wrong number of arguments for '" + string(args[1]) +
+		"'. Try RAFT HELP.")
+}
+
+func raftHelp() resp.Reply {
+	lines := []string{
+		"RAFT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+		"HELP",
+		"    Print this help.",
+		"STATUS",
+		"    Describe this node: role, term, leader, positions in the log, snapshot.",
+		"NODES",
+		"    List the members of the cluster, and how far the leader knows each to be.",
+		"TRANSFER [<id>]",
+		"    Hand leadership over to a member, by default to the one that is furthest.",
+		"REPLACE <id> <incarnation>",
+		"    Let a node that lost its data take its old place. It prints this command when it is refused.",
+		"SNAPSHOT",
+		"    Make a snapshot of this node, truncate its log, and return the snapshot's index.",
+		"LOG <start> <end>",
+		"    List log entries by index: index, term, leader's time in ms, kind, commands.",
+	}
+	out := make([]resp.Reply, len(lines))
+	for i, l := range lines {
+		out[i] = resp.NewSimple(l)
+	}
+	return resp.NewArray(out)
+}
+
+func (n *Node) raftStatus() resp.Reply {
+	s := n.Status()
+	var m []resp.Reply
+	text := func(name, value string) { m = append(m, resp.NewBulkString(name), resp.NewBulkString(value)) }
+	num := func(name string, value uint64) { m = append(m, resp.NewBulkString(name), resp.NewInt(int64(value))) }
+	num("id", s.NodeID)
+	text("cluster", hex(s.ClusterID))
+	text("incarnation", hex(s.Incarnation))
+	text("role", s.Role)
+	num("term", s.Term)
+	num("leader", s.Leader)
+	text("leader_address", s.LeaderClientAddr)
+	num("commit", s.Commit)
+	num("applied", s.Applied)
+	num("first", s.FirstIndex)
+	num("last", s.LastIndex)
+	num("log_bytes", uint64(s.LogBytes))
+	num("snapshot", s.SnapshotIndex)
+	text("reads", string(n.cfg.Reads))
+	return resp.NewMap(m)
+}
+
+func (n *Node) raftNodes() resp.Reply {
+	s := n.statusOfAll()
+	out := make([]resp.Reply, 0, len(s.Members))
+	for _, m := range s.Members {
+		role := "voter"
+		switch {
+		case m.Leader:
+			role = "leader"
+		case !m.Voter:
+			role = "learner"
+		}
+		out = append(out, resp.NewMap([]resp.Reply{
+			resp.NewBulkString("id"), resp.NewInt(int64(m.ID)),
+			resp.NewBulkString("role"), resp.NewBulkString(role),
+			resp.NewBulkString("address"), resp.NewBulkString(m.ClientAddr),
+			resp.NewBulkString("raft_address"), resp.NewBulkString(m.RaftAddr),
+			resp.NewBulkString("active"), resp.NewInt(boolInt(m.Active)),
+			resp.NewBulkString("match"), resp.NewInt(int64(m.Match)),
+			resp.NewBulkString("lag"), resp.NewInt(int64(m.Lag)),
+			resp.NewBulkString("self"), resp.NewInt(boolInt(m.Self)),
+			resp.NewBulkString("incarnation"), resp.NewBulkString(hex(m.Incarnation)),
+		}))
+	}
+	return resp.NewArray(out)
+}
+
+func (n *Node) raftTransfer(args [][]byte) resp.Reply {
+	to := uint64(0)
+	if len(args) == 1 {
+		var err error
+		if to, err = strconv.ParseUint(string(args[0]), 10, 64); err != nil || to == 0 {
+			return resp.NewError("ERR invalid node id")
+		}
+	}
+	return okOr(n.group.Transfer(to, n.cfg.RequestTimeout))
+}
+
+func (n *Node) raftReplace(id, incarnation []byte) resp.Reply {
+	member, err1 := strconv.ParseUint(string(id), 10, 64)
+	inc, err2 := strconv.ParseUint(string(incarnation), 16, 64)
+	if err1 != nil || err2 != nil {
+		return resp.NewError("ERR invalid node id or incarnation")
+	}
+	return okOr(n.group.Replace(member, inc, n.cfg.RequestTimeout))
+}
+
+func okOr(err error) resp.Reply {
+	if errors.Is(err, raftnode.ErrNoLeader) {
+		return command.ErrorReply(command.ErrNoLeader)
+	}
+	if err != nil {
+		return resp.NewError("ERR " + err.Error())
+	}
+	return resp.OK
+}
+
+// logReplyMax bounds the entries that one RAFT LOG reads, in bytes.
+const logReplyMax = 16 << 20
+
+func (n *Node) raftLog(start, end []byte) resp.Reply {
+	lo, err1 := strconv.ParseUint(string(start), 10, 64)
+	hi, err2 := strconv.ParseUint(string(end), 10, 64)
+	if err1 != nil || err2 != nil {
+		return resp.NewError("ERR value is not an integer or out of range")
+	}
+	entries, err := n.group.LogEntries(lo, hi, logReplyMax)
+	if err != nil {
+		return resp.NewError("ERR " + err.Error())
+	}
+	out := make([]resp.Reply, 0, len(entries))
+	for _, e := range entries {
+		var calls []resp.Reply
+		for _, payload := range e.Proposals {
+			list, err := fsm.DecodeCalls(payload)
+			if err != nil {
+				return resp.NewError("ERR log entry " + strconv.FormatUint(e.Index, 10) + ": " + err.Error())
+			}
+			for _, c := range list {
+				args := []resp.Reply{resp.NewInt(int64(c.DB))}
+				for _, a := range c.Args {
+					args = append(args, resp.NewBulk(a))
+				}
+				calls = append(calls, resp.NewArray(args))
+			}
+		}
+		out = append(out, resp.ArrayOf(resp.NewInt(int64(e.Index)), resp.NewInt(int64(e.Term)),
+			resp.NewInt(e.Time), resp.NewBulkString(e.Kind), resp.NewArray(calls)))
+	}
+	return resp.NewArray(out)
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func hex(v uint64) string {
+	s := strconv.FormatUint(v, 16)
+	return strings.Repeat("0", 16-len(s)) + s
+}

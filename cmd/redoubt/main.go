@@ -1,0 +1,46 @@
+// Command redoubt runs a node, and asks a running one how it is.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker in releases.
+var version = "dev"
+
+// cli is the command line. Every flag can also be given as an environment variable, REDOUBT_ and the
+// flag's name in upper case with _ for -, and in the file that --config names, one a line: the name, a
+// space, the value. Flags win over the environment, and that over the file.
+type cli struct {
+	Config  kong.ConfigFlag  `help:"Read settings from this file, one a line: name value."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
+	Serve  serveCmd  `cmd:"" default:"withargs" help:"Run a node. This is what happens without a command."`
+	Health healthCmd `cmd:"" help:"Ask a node whether it answers; exit with 0 if it does."`
+}
+
+func main() {
+	parser, err := kong.New(&cli{}, kong.Name("redoubt"),
+		kong.Description("A replicated, durable Redis-protocol server."),
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"version": "redoubt " + version},
+		kong.DefaultEnvars("REDOUBT"), kong.Configuration(loadConfig))
+	if err != nil {
+		panic(err) // the definition above is wrong
+	}
+	ctx, err := parser.Parse(os.Args[1:])
+	if err != nil { // one line, instead of kong's page of usage in front of it
+		fail(fmt.Errorf("%w (see redoubt --help)", err))
+	}
+	if err := ctx.Run(); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "redoubt:", err)
+	os.Exit(1)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"redoubt"
+	"redoubt/server"
+)
+
+// serveCmd runs a node.
+type serveCmd struct {
+	ID            uint64 `name:"id" help:"This node's number in --cluster."`
+	Listen        string `help:"Address for clients." default:"127.0.0.1:6379"`
+	RaftListen    string `help:"Address for the other nodes. Default: this node's address in --cluster, or the client port + 10000."`
+	Advertise     string `help:"Address that clients are told. Default: --listen."`
+	RaftAdvertise string `help:"Address that other nodes are told. Default: this node's address in --cluster, or --raft-listen."`
+	DataDir       string `help:"Directory for all data." default:"./redoubt-data"`
+	Cluster       string `help:"All nodes of a new cluster: 1=host:port,2=host:port,... (their addresses for each other)."`
+
+	Reads             string        `help:"What reads wait for: linearizable, lease or local." default:"lease" enum:"linearizable,lease,local"`
+	SnapshotLogBytes  size          `help:"Make a snapshot and truncate the log when the log has grown by this much." default:"64mb"`
+	CacheBytes        size          `help:"Memory for hot keys; the block cache gets as much again." default:"256mb"`
+	ElectionTimeout   time.Duration `help:"A leader that is not heard of for this long is replaced." default:"600ms"`
+	HeartbeatInterval time.Duration `help:"How often the leader tells that it is there." default:"100ms"`
+	RequestTimeout    time.Duration `help:"How long a command waits for a leader." default:"5s"`
+	Maxclients        int           `help:"Most client connections at a time." default:"10000"`
+	ProtoMaxBulkLen   size          `help:"Largest value or argument." default:"64mb"`
+
+	LogLevel  string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
+	LogFormat string `help:"console or json." default:"console" enum:"console,json"`
+}
+
+// Run is called by kong. It returns when the node was told to stop, or can't go on.
+func (s *serveCmd) Run() error {
+	level := zap.NewAtomicLevel()
+	if l, err := zapcore.ParseLevel(s.LogLevel); err == nil { // kong has checked it
+		level.SetLevel(l)
+	}
+	logger, flush := newLogger(s.LogFormat, level)
+	defer flush()
+	cfg, err := s.config()
+	if err != nil {
+		return err
+	}
+	cfg.Logger = logger
+	ln, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	node, err := redoubt.Open(cfg)
+	if err != nil {
+		return err
+	}
+	stop := make(chan struct{})
+	srv := server.New(server.Config{Listen: s.Listen, Advertise: s.Advertise, MaxClients: s.Maxclients,
+		ProtoMaxBulkLen: int64(s.ProtoMaxBulkLen), LogLevel: level, Logger: logger, DataDir: s.DataDir,
+		Version: version, Shutdown: sync.OnceFunc(func() { close(stop) })}, node.Table(), node)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	logger.Info("ready", zap.Uint64("id", node.Status().NodeID), zap.String("clients", ln.Addr().String()),
+		zap.String("peers", cfg.RaftListen), zap.String("data", s.DataDir), zap.String("version", version),
+		zap.Int("pid", os.Getpid()))
+	return s.wait(node, srv, served, stop, logger)
+}
+
+// drainTimeout bounds how long clients are given to get the replies that are under way.
+const drainTimeout = 3 * time.Second
+
+// wait returns after an orderly stop, or with the reason for another.
+func (s *serveCmd) wait(node *redoubt.Node, srv *server.Server, served <-chan error, stop <-chan struct{},
+	logger *zap.Logger) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	var failure error
+	select {
+	case sig := <-signals:
+		logger.Info("stopping", zap.String("signal", sig.String()))
+	case <-stop:
+		logger.Info("stopping", zap.String("command", "SHUTDOWN"))
+	case failure = <-served:
+	case <-node.Failed():
+		return node.Err() // what the disk holds is for the next start to judge
+	}
+	signal.Stop(signals) // a second one ends the process at once
+	node.HandOver()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		logger.Warn("clients did not finish in time", zap.Error(err))
+	}
+	if err := node.Close(); err != nil {
+		return err
+	}
+	logger.Info("stopped")
+	return failure
+}
+
+// config turns the flags into the node's configuration.
+func (s *serveCmd) config() (redoubt.Config, error) {
+	cfg := redoubt.Config{ID: s.ID, DataDir: s.DataDir, RaftListen: s.RaftListen, RaftAdvertise: s.RaftAdvertise,
+		ClientAdvertise: s.Advertise, Reads: redoubt.Reads(s.Reads), SnapshotLogBytes: int64(s.SnapshotLogBytes),
+		CacheBytes: int64(s.CacheBytes), HeartbeatInterval: s.HeartbeatInterval,
+		ElectionTimeout: s.ElectionTimeout, RequestTimeout: s.RequestTimeout}
+	if s.Cluster != "" {
+		var err error
+		if cfg.Cluster, err = redoubt.ParseCluster(s.Cluster); err != nil {
+			return cfg, fmt.Errorf("--cluster: %w", err)
+		}
+		if s.ID == 0 {
+			return cfg, fmt.Errorf("--cluster needs --id, this node's number in it")
+		}
+	}
+	host, port, err := net.SplitHostPort(s.Listen)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || portErr != nil {
+		return cfg, fmt.Errorf("--listen: %q is not host:port", s.Listen)
+	}
+	if cfg.ClientAdvertise == "" {
+		cfg.ClientAdvertise = s.Listen
+	}
+	if cfg.RaftListen == "" && cfg.Cluster[s.ID] == "" {
+		cfg.RaftListen = net.JoinHostPort(host, strconv.FormatUint(n+10000, 10))
+	}
+	return cfg, nil
+}

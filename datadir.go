@@ -1,0 +1,210 @@
+package redoubt
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// dirFormat is the version of the data directory's layout. A directory of a later version is refused.
+const dirFormat = 1
+
+// Names in a data directory.
+const (
+	lockFile     = "LOCK"      // held while a process uses the directory
+	identityFile = "NODE"      // whose directory this is
+	stateFile    = "STATE"     // names the directory of the current state
+	logDir       = "log"       // raft log
+	snapshotDir  = "snapshots" // newest snapshot
+	incomingDir  = "incoming"  // a snapshot that is being received
+	statePrefix  = "state-"    // a state
+)
+
+// identity says whose directory it is. It never changes, except that Initialized becomes true once
+// log and state exist: from then on, one that is missing was lost.
+type identity struct {
+	Format      int    `json:"format"`
+	ClusterID   uint64 `json:"cluster_id"`
+	NodeID      uint64 `json:"node_id"`
+	Incarnation uint64 `json:"incarnation"`
+	Cluster     string `json:"cluster"` // as it was on the first start, for messages
+	Initialized bool   `json:"initialized"`
+}
+
+// dataDir is an open data directory.
+type dataDir struct {
+	fs   vfs.FS
+	root string
+	id   identity
+	lock io.Closer
+}
+
+// openDataDir locks the directory, making it if need be, and reads or makes its identity.
+func openDataDir(fs vfs.FS, cfg Config) (*dataDir, error) {
+	d := &dataDir{fs: fs, root: cfg.DataDir}
+	if err := fs.MkdirAll(d.root, 0o755); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	lock, err := fs.Lock(d.path(lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s is in use by another process: %w", d.root, err)
+	}
+	d.lock = lock
+	if err := d.identify(cfg); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return d, nil
+}
+
+func (d *dataDir) path(name string) string { return d.fs.PathJoin(d.root, name) }
+
+func (d *dataDir) identify(cfg Config) error {
+	body, err := d.read(identityFile)
+	if d.missing(identityFile) {
+		return d.create(cfg)
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, &d.id); err != nil {
+		return fmt.Errorf("%s: %w", d.path(identityFile), err)
+	}
+	if d.id.Format > dirFormat {
+		return fmt.Errorf("data directory %s has format %d: it was written by a newer version, this one reads up to %d",
+			d.root, d.id.Format, dirFormat)
+	}
+	if len(cfg.Cluster) > 0 && (d.id.NodeID != cfg.ID || d.id.ClusterID != clusterID(cfg.Cluster)) {
+		return fmt.Errorf("data directory %s belongs to node %d of the cluster %q, not to node %d of %q",
+			d.root, d.id.NodeID, d.id.Cluster, cfg.ID, FormatCluster(cfg.Cluster))
+	}
+	if len(cfg.Cluster) == 0 && cfg.ID != 1 && d.id.NodeID != cfg.ID {
+		return fmt.Errorf("data directory %s belongs to node %d, not to node %d", d.root, d.id.NodeID, cfg.ID)
+	}
+	return nil
+}
+
+// create gives an empty directory its identity.
+func (d *dataDir) create(cfg Config) error {
+	names, err := d.fs.List(d.root)
+	if err != nil {
+		return fmt.Errorf("list data directory: %w", err)
+	}
+	for _, name := range names {
+		if name == logDir || name == stateFile || strings.HasPrefix(name, statePrefix) {
+			return fmt.Errorf("data directory %s holds %s but no %s file: it is damaged", d.root, name, identityFile)
+		}
+	}
+	d.id = identity{Format: dirFormat, NodeID: cfg.ID, Incarnation: rand.Uint64() | 1, Cluster: FormatCluster(cfg.Cluster)}
+	if len(cfg.Cluster) > 0 {
+		d.id.ClusterID = clusterID(cfg.Cluster)
+	} else {
+		d.id.ClusterID = rand.Uint64() | 1
+	}
+	return d.saveIdentity()
+}
+
+func (d *dataDir) saveIdentity() error {
+	body, err := json.Marshal(d.id)
+	if err != nil {
+		return err
+	}
+	return d.write(identityFile, body)
+}
+
+// state returns the directory of the current state, or "" before there is one.
+func (d *dataDir) state() (string, error) {
+	body, err := d.read(stateFile)
+	if d.missing(stateFile) {
+		if d.id.Initialized {
+			return "", fmt.Errorf("%s is missing: the data directory is damaged", d.path(stateFile))
+		}
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	name := string(body)
+	if _, err := d.fs.Stat(d.path(name)); err != nil || !strings.HasPrefix(name, statePrefix) {
+		return "", fmt.Errorf("%s names the state directory %q, which is missing: the data directory is damaged",
+			d.path(stateFile), name)
+	}
+	return name, nil
+}
+
+// prune removes the states that a crash left behind.
+func (d *dataDir) prune(current string) error {
+	names, err := d.fs.List(d.root)
+	if err != nil {
+		return fmt.Errorf("list data directory: %w", err)
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, statePrefix) && name != current {
+			if err := d.fs.RemoveAll(d.path(name)); err != nil {
+				return fmt.Errorf("remove old state: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *dataDir) missing(name string) bool {
+	_, err := d.fs.Stat(d.path(name))
+	return errors.Is(err, errNotExist)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// read returns the content of a small file that write wrote: a line, and its checksum in the next.
+func (d *dataDir) read(name string) ([]byte, error) {
+	f, err := d.fs.Open(d.path(name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", d.path(name), err)
+	}
+	body, sum, _ := bytes.Cut(data, []byte("\n"))
+	if string(sum) != checksum(body) {
+		return nil, fmt.Errorf("%s is damaged: checksum mismatch at offset %d", d.path(name), len(body)+1)
+	}
+	return body, nil
+}
+
+// write replaces a small file in one atomic, durable step.
+func (d *dataDir) write(name string, body []byte) error {
+	tmp := d.path(name + ".tmp")
+	f, err := d.fs.Create(tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", tmp, err)
+	}
+	_, err = f.Write(append(append(bytes.Clone(body), '\n'), checksum(body)...))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", tmp, err)
+	}
+	if err := d.fs.Rename(tmp, d.path(name)); err != nil {
+		return fmt.Errorf("replace %s: %w", d.path(name), err)
+	}
+	return d.sync()
+}
+
+// sync makes the names in the directory durable.
+func (d *dataDir) sync() error {
+	dir, err := d.fs.OpenDir(d.root)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func checksum(body []byte) string {
+	return fmt.Sprintf("crc32c %08x\n", crc32.Checksum(body, castagnoli))
+}

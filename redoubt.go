@@ -1,0 +1,342 @@
+// Package redoubt is a replicated, durable store of Redis's data types: one Node is one replica, which
+// takes commands, agrees with the others on their order through raft, and keeps the state in Pebble.
+// Package server puts a Redis listener in front of a Node; a program may also use one directly.
+//
+// A write that Do has answered is on the disks of a majority of the nodes. A read that Do has answered
+// (with Reads other than ReadsLocal) saw every write that was answered to anyone before it began.
+package redoubt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
+
+	"redoubt/command"
+	"redoubt/fsm"
+	"redoubt/raftnode"
+	"redoubt/resp"
+	"redoubt/snapshot"
+)
+
+const (
+	// logTailBytes is the log that is kept in memory for followers and for the applier.
+	logTailBytes = 64 << 20
+	// logMemTableBytes exceeds what is usually kept of the log, so that truncation meets most entries
+	// in memory and they are never written to a table.
+	logMemTableBytes = 128 << 20
+	stateMemTable    = 64 << 20
+	// expireEvery is how often the leader looks for keys that are due.
+	expireEvery = 100 * time.Millisecond
+	// sweepMax is how many keys one log entry deletes at most because they are due.
+	sweepMax = "512"
+	// handOver bounds the wait for another leader when a node stops.
+	handOver = 2 * time.Second
+)
+
+// Node is one replica. Its methods may be called by any number of goroutines.
+type Node struct {
+	cfg    Config
+	table  *command.Table
+	dir    *dataDir
+	log    *raftnode.Log
+	state  *replica
+	group  *raftnode.Group
+	logger *zap.Logger
+
+	proposals sync.Pool // *raftnode.Proposal
+	ctx       context.Context
+	closing   context.CancelFunc
+	stopped   sync.WaitGroup
+}
+
+// Open starts a node on its data directory, which it makes on the first start. It returns as soon as
+// the node takes commands; commands wait until there is a leader.
+func Open(cfg Config) (*Node, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	table, err := command.NewTable(cfg.Commands...)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, table: table, logger: cfg.Logger}
+	n.ctx, n.closing = context.WithCancel(context.Background())
+	n.proposals.New = func() any { return raftnode.NewProposal() }
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.closeStorage())
+	}
+	n.stopped.Add(1)
+	go n.expire()
+	return n, nil
+}
+
+// open opens what lies on disk, from the directory's lock to the raft group.
+func (n *Node) open() (err error) {
+	cfg := n.cfg
+	if n.dir, err = openDataDir(vfs.Default, cfg); err != nil {
+		return err
+	}
+	id := n.dir.id
+	if len(cfg.Cluster) == 0 {
+		cfg.Cluster = map[uint64]string{id.NodeID: cfg.RaftAdvertise}
+	}
+	logger := pebbleLogger{n.logger.Sugar()}
+	n.log, err = raftnode.OpenLog(raftnode.LogOptions{FS: n.dir.fs, Dir: n.dir.path(logDir),
+		TailBytes: logTailBytes, MemTableBytes: logMemTableBytes, Logger: logger})
+	if err != nil {
+		return err
+	}
+	members := make([]raftnode.Member, 0, len(cfg.Cluster))
+	for id, addr := range cfg.Cluster {
+		members = append(members, raftnode.Member{ID: id, RaftAddr: addr})
+	}
+	meta, err := raftnode.InitialMembership(id.ClusterID, members)
+	if err != nil {
+		return err
+	}
+	n.state, err = openReplica(n.dir, fsm.Options{CacheBytes: cfg.CacheBytes, BlockCacheBytes: cfg.CacheBytes,
+		MemTableBytes: stateMemTable, Exec: n.table.Exec, Logger: logger}, meta)
+	if err != nil {
+		return err
+	}
+	if err := n.initialize(); err != nil {
+		return err
+	}
+	return n.join(cfg)
+}
+
+// initialize ends the first start: from then on log and state must be there.
+func (n *Node) initialize() error {
+	switch {
+	case n.dir.id.Initialized && n.log.Empty():
+		return fmt.Errorf("%s is empty or missing: the data directory is damaged", n.dir.path(logDir))
+	case n.dir.id.Initialized:
+		return nil
+	}
+	if err := n.log.Bootstrap(); err != nil {
+		return err
+	}
+	n.dir.id.Initialized = true
+	return n.dir.saveIdentity()
+}
+
+// join starts the node's part in the raft group.
+func (n *Node) join(cfg Config) error {
+	store, err := snapshot.OpenStore(n.dir.fs, n.dir.path(snapshotDir))
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", cfg.RaftListen)
+	if err != nil {
+		return fmt.Errorf("listen for peers: %w", err)
+	}
+	tick := cfg.HeartbeatInterval / ticksPerHeartbeat
+	n.group, err = raftnode.Open(raftnode.Config{
+		NodeID: n.dir.id.NodeID, ClusterID: n.dir.id.ClusterID, Incarnation: n.dir.id.Incarnation,
+		RaftAddr: cfg.RaftAdvertise, ClientAddr: cfg.ClientAdvertise,
+		Log: n.log, Machine: n.state, Snapshots: store, IncomingDir: n.dir.path(incomingDir), FS: n.dir.fs,
+		Transport: raftnode.NewGRPC(ln), Logger: n.logger.Named("raft"),
+		TickInterval: tick, HeartbeatTicks: ticksPerHeartbeat, ElectionTicks: int(cfg.ElectionTimeout / tick),
+		RequestTimeout: cfg.RequestTimeout, SnapshotLogBytes: cfg.SnapshotLogBytes,
+		Lease: cfg.Reads != ReadsLinearizable})
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	return nil
+}
+
+// Table returns the commands that the node knows.
+func (n *Node) Table() *command.Table { return n.table }
+
+// Do runs the calls of a request, in order and with nothing in between, and fills its replies. If any
+// of them is a write, the writes become durable on a majority and the reads see the state at their
+// place; otherwise nothing is logged. Errors: command.ErrNoLeader and command.ErrClosed, with no
+// effect; command.ErrUncertain, after which the request must not be used again.
+func (n *Node) Do(req *fsm.Request) error {
+	for i := range req.Calls {
+		if !req.Calls[i].Read {
+			return n.write(req)
+		}
+	}
+	return n.read(req)
+}
+
+func (n *Node) write(req *fsm.Request) error {
+	p := n.proposals.Get().(*raftnode.Proposal)
+	p.Payload = fsm.AppendCalls(p.Payload[:0], req.Calls)
+	p.Context = req
+	err := n.group.Propose(p)
+	if errors.Is(err, raftnode.ErrUncertain) {
+		return command.ErrUncertain // and p is left to whoever still holds it
+	}
+	p.Context = nil
+	if cap(p.Payload) > keepPayload {
+		p.Payload = nil
+	}
+	n.proposals.Put(p)
+	return engineError(err)
+}
+
+// keepPayload is the largest buffer that is kept for the next proposal, in bytes.
+const keepPayload = 64 << 10
+
+func (n *Node) read(req *fsm.Request) error {
+	if n.cfg.Reads != ReadsLocal {
+		if err := n.group.ReadBarrier(); err != nil {
+			return engineError(err)
+		}
+	}
+	agree, err := n.state.Read(req, time.Now().UnixMilli())
+	if err == nil && agree {
+		// A key is past its time by this node's clock, but not by the log's. No client may see it gone
+		// before the log agrees, or another could still see it afterwards.
+		if err := n.sweep(); err != nil {
+			return command.ErrNoLeader // a read has no effect, so nothing is uncertain about it
+		}
+		_, err = n.state.Read(req, 0)
+	}
+	if err != nil {
+		n.group.Fail(fmt.Errorf("read: %w", err))
+		return command.ErrClosed
+	}
+	return nil
+}
+
+// sweep puts the leader's time into the log and deletes keys that are due by it.
+func (n *Node) sweep() error {
+	return n.write(&fsm.Request{Calls: []fsm.Call{{Args: [][]byte{[]byte("SWEEPEXPIRED"), []byte(sweepMax)}}},
+		Replies: make([]resp.Reply, 1)})
+}
+
+// expire has keys deleted as they become due, while this node leads.
+func (n *Node) expire() {
+	defer n.stopped.Done()
+	ticker := time.NewTicker(expireEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-n.ctx.Done():
+			return
+		}
+		for n.Leading() && n.state.ExpireDue(time.Now().UnixMilli()) && n.ctx.Err() == nil {
+			if n.sweep() != nil {
+				break // no leader: whoever becomes it goes on
+			}
+		}
+	}
+}
+
+// Leading says whether this node leads, as far as it knows.
+func (n *Node) Leading() bool {
+	return n.group.View().Leader == n.dir.id.NodeID
+}
+
+// Snapshot makes a snapshot of this node's state and truncates its log.
+func (n *Node) Snapshot(context.Context) error {
+	_, err := n.group.MakeSnapshot()
+	return err
+}
+
+// WaitReplicas waits until at least count other members hold all that is committed now, or ctx ends,
+// and returns how many do.
+func (n *Node) WaitReplicas(ctx context.Context, count int) (int, error) {
+	goal := uint64(0)
+	for {
+		commit, members, err := n.group.Progress(n.cfg.RequestTimeout)
+		if err != nil {
+			return 0, engineError(err)
+		}
+		if goal == 0 {
+			goal = commit
+		}
+		have := 0
+		for id, p := range members {
+			if id != n.group.View().Leader && p.Match >= goal {
+				have++
+			}
+		}
+		if have >= count {
+			return have, nil
+		}
+		select {
+		case <-time.After(n.cfg.HeartbeatInterval / 4):
+		case <-ctx.Done():
+			return have, nil
+		}
+	}
+}
+
+// HandOver gives leadership to another node if this one has it and there is one to take it.
+func (n *Node) HandOver() {
+	voters := 0
+	for _, m := range n.group.Status().Members {
+		if !m.Learner {
+			voters++
+		}
+	}
+	if voters > 1 && n.Leading() {
+		if err := n.group.Transfer(0, handOver); err != nil {
+			n.logger.Warn("leadership not handed over", zap.Error(err))
+		}
+	}
+}
+
+// Failed is closed when the node can't go on: a disk error, damage, or a refusal by its peers. Err
+// says why. The process should exit; Close is safe to call.
+func (n *Node) Failed() <-chan struct{} { return n.group.Failed() }
+
+// Err returns why the node failed, or nil.
+func (n *Node) Err() error { return n.group.Err() }
+
+// Close stops the node and makes its state durable, so that the next start has nothing to replay. It
+// does not hand over leadership.
+func (n *Node) Close() error {
+	n.closing()
+	err := n.group.Close()
+	n.stopped.Wait()
+	return errors.Join(err, n.closeStorage())
+}
+
+func (n *Node) closeStorage() error {
+	var errs []error
+	if n.state != nil {
+		errs = append(errs, n.state.close())
+	}
+	if n.log != nil {
+		errs = append(errs, n.log.Close())
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// engineError turns an error of the raft group into the one that Do promises.
+func engineError(err error) error {
+	switch {
+	case errors.Is(err, raftnode.ErrNoLeader):
+		return command.ErrNoLeader
+	case errors.Is(err, raftnode.ErrUncertain):
+		return command.ErrUncertain
+	case errors.Is(err, raftnode.ErrClosed):
+		return command.ErrClosed
+	}
+	return err
+}
+
+// pebbleLogger hands Pebble's words to zap. Pebble calls Fatalf when it can't go on, for one when an
+// fsync failed: the process ends, since nothing written before may be relied on.
+type pebbleLogger struct{ *zap.SugaredLogger }
+
+var _ pebble.Logger = pebbleLogger{}
+
+func (l pebbleLogger) Infof(format string, args ...any) { l.Debugf(format, args...) }

@@ -1,0 +1,203 @@
+package redoubt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"redoubt/fsm"
+	"redoubt/raftnode"
+)
+
+// errNotExist is what file systems say of a missing file.
+var errNotExist = os.ErrNotExist
+
+// replica is the state machine as the raft group sees it: an fsm.Machine, which a snapshot from the
+// leader may replace by another one.
+type replica struct {
+	dir  *dataDir
+	opts fsm.Options // for every machine but its directory
+
+	// swap is held by whoever needs the machine to stay for long: making a checkpoint, or replacing
+	// the machine. mu guards the pointer, and readers hold it while they read.
+	swap    sync.Mutex
+	mu      sync.RWMutex
+	machine *fsm.Machine
+	name    string // of its directory
+
+	// The applier's buffers.
+	entries []fsm.Entry
+	batches []fsm.Batch
+}
+
+var _ raftnode.StateMachine = (*replica)(nil)
+
+// openReplica opens the current state, or makes the first one with the given membership.
+func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) {
+	r := &replica{dir: dir, opts: opts}
+	name, err := dir.state()
+	if err != nil {
+		return nil, err
+	}
+	if err := dir.prune(name); err != nil {
+		return nil, err
+	}
+	first := name == ""
+	if first {
+		name = statePrefix + "1"
+	}
+	if r.machine, err = r.open(name); err != nil {
+		return nil, err
+	}
+	r.name = name
+	if first {
+		err = r.initialize(meta)
+	} else if r.machine.Applied() == (fsm.Position{}) {
+		err = fmt.Errorf("state in %s is empty", dir.path(name))
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.machine.Close())
+	}
+	return r, nil
+}
+
+func (r *replica) open(name string) (*fsm.Machine, error) {
+	opts := r.opts
+	opts.FS, opts.Dir = r.dir.fs, r.dir.path(name)
+	m, err := fsm.Open(opts)
+	if err != nil {
+		return nil, fmt.Errorf("open state in %s: %w", opts.Dir, err)
+	}
+	return m, nil
+}
+
+// initialize gives the state its initial position, durably, and its name.
+func (r *replica) initialize(meta []byte) error {
+	initial := fsm.Entry{Position: fsm.Position(raftnode.InitialPosition)}
+	if err := r.machine.Apply([]fsm.Entry{initial}, meta); err != nil {
+		return err
+	}
+	if err := r.machine.Flush(); err != nil {
+		return err
+	}
+	return r.dir.write(stateFile, []byte(r.name))
+}
+
+// State is part of raftnode.StateMachine.
+func (r *replica) State() (raftnode.Position, []byte) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return raftnode.Position(r.machine.Applied()), r.machine.Meta()
+}
+
+// Apply is part of raftnode.StateMachine.
+func (r *replica) Apply(entries []raftnode.Entry, meta []byte) error {
+	r.entries, r.batches = r.entries[:0], r.batches[:0]
+	n := 0
+	for _, e := range entries {
+		n += len(e.Proposals)
+	}
+	if cap(r.batches) < n {
+		r.batches = make([]fsm.Batch, 0, 2*n)
+	}
+	for _, e := range entries {
+		first := len(r.batches)
+		for _, p := range e.Proposals {
+			b := fsm.Batch{Payload: p.Payload}
+			if p.Local != nil {
+				b.Local = p.Local.Context.(*fsm.Request)
+			}
+			r.batches = append(r.batches, b)
+		}
+		r.entries = append(r.entries, fsm.Entry{Position: fsm.Position{Index: e.Index, Term: e.Term},
+			Time: e.Time, Seed: e.Seed, Batches: r.batches[first:len(r.batches):len(r.batches)]})
+	}
+	err := r.machine.Apply(r.entries, meta) // only Restore replaces it, on this same goroutine
+	clear(r.entries)
+	clear(r.batches)
+	return err
+}
+
+// Read runs read calls on what has been applied here: see fsm.Machine.Read.
+func (r *replica) Read(req *fsm.Request, now int64) (agree bool, err error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.machine.Read(req, now)
+}
+
+// ExpireDue says whether there are keys to delete at now.
+func (r *replica) ExpireDue(now int64) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.machine.ExpireDue(now)
+}
+
+// Stats describes the state.
+func (r *replica) Stats() fsm.Stats {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.machine.Stats()
+}
+
+// Checkpoint is part of raftnode.StateMachine.
+func (r *replica) Checkpoint(dir string) (raftnode.Position, error) {
+	r.swap.Lock()
+	defer r.swap.Unlock()
+	if err := r.machine.Checkpoint(dir); err != nil {
+		return raftnode.Position{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	pos, _, err := fsm.Inspect(r.dir.fs, dir)
+	return raftnode.Position(pos), err
+}
+
+// Verify is part of raftnode.StateMachine.
+func (r *replica) Verify(dir string) (raftnode.Position, error) {
+	if err := fsm.Verify(r.dir.fs, dir); err != nil {
+		return raftnode.Position{}, err
+	}
+	pos, _, err := fsm.Inspect(r.dir.fs, dir)
+	return raftnode.Position(pos), err
+}
+
+// Restore is part of raftnode.StateMachine. The atomic step is the replacement of the STATE file: a
+// crash before it leaves the old state current, and a directory that the next start removes.
+func (r *replica) Restore(dir string) error {
+	r.swap.Lock()
+	defer r.swap.Unlock()
+	n, err := strconv.ParseUint(strings.TrimPrefix(r.name, statePrefix), 10, 64)
+	if err != nil {
+		return fmt.Errorf("state directory %q: %w", r.name, err)
+	}
+	name := statePrefix + strconv.FormatUint(n+1, 10)
+	if err := r.dir.fs.Rename(dir, r.dir.path(name)); err != nil {
+		return err
+	}
+	if err := r.dir.sync(); err != nil {
+		return err
+	}
+	if err := r.dir.write(stateFile, []byte(name)); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.machine.Close(); err != nil {
+		return err
+	}
+	if r.machine, err = r.open(name); err != nil {
+		return err
+	}
+	old := r.name
+	r.name = name
+	return r.dir.fs.RemoveAll(r.dir.path(old))
+}
+
+func (r *replica) close() error {
+	r.swap.Lock()
+	defer r.swap.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Close()
+}
