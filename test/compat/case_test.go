@@ -16,6 +16,7 @@ type testCase struct {
 	name   string
 	steps  []step
 	random bool
+	remote bool // needs a server, which the local stand-in is not
 }
 
 // step is one call. The text is what scripts and golden files call it.
@@ -43,7 +44,7 @@ func allCases(t *testing.T) []testCase {
 		cases = append(cases, casesOf(spec)...)
 	}
 	for seed := range uint64(recordedSeeds) {
-		cases = append(cases, randomCase(seed))
+		cases = append(cases, randomCase(seed), patternCase(seed))
 	}
 	names := map[string]bool{}
 	for _, c := range cases {
@@ -70,7 +71,7 @@ func readScript(t *testing.T, file string) []testCase {
 		switch {
 		case line == "" || line[0] == '#':
 		case isName:
-			cases = append(cases, testCase{name: family + ": " + name})
+			cases = append(cases, testCase{name: family + ": " + name, remote: family == "session"})
 		case len(cases) == 0:
 			t.Fatalf("%s:%d: a call before the first case", file, n+1)
 		default:

@@ -23,6 +23,8 @@ var differences = []difference{
 	{cases: "arity: client no-touch", onlyOld: true, why: "new in 7.2"},
 	{cases: "info: client setinfo", onlyOld: true, why: "new in 7.2"},
 	{cases: "arity: client setinfo", onlyOld: true, why: "new in 7.2"},
+	{cases: "session: client no-touch", onlyOld: true, why: "new in 7.2"},
+	{cases: "session: client setinfo", onlyOld: true, why: "new in 7.2"},
 	{cases: "info: client setname", onlyOld: true, why: "7.2 has other tips"},
 	{cases: "info: config resetstat", onlyOld: true, why: "7.2 has other tips"},
 	{cases: "info: msetnx", onlyOld: true, why: "7.2 has other tips"},

@@ -26,9 +26,10 @@ func TestLive(t *testing.T) {
 	}
 	redis, tested := dialRedis(t, addr), openTarget(t)
 	old := isOld(redisVersion(t, redis))
-	cases := allCases(t)
+	cases := casesFor(tested, allCases(t))
 	for seed := range *seeds {
-		cases = append(cases, randomCase(uint64(recordedSeeds+seed)))
+		more := uint64(recordedSeeds + seed)
+		cases = append(cases, randomCase(more), patternCase(more))
 	}
 	for _, proto := range protocols {
 		for _, c := range cases {

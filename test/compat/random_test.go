@@ -28,6 +28,29 @@ func randomCase(seed uint64) testCase {
 	return c
 }
 
+// patternCase makes keys and patterns of a few bytes that mean something in patterns.
+func patternCase(seed uint64) testCase {
+	const keys, patterns = 60, 120
+	g := generator{rand.New(rand.NewPCG(seed, 2))}
+	c := testCase{name: fmt.Sprintf("patterns: %d", seed)}
+	for range keys {
+		c.steps = append(c.steps, newStep("SET", g.text("abc]^-\\*\xf0\x00", 4), "v"))
+	}
+	for range patterns {
+		c.steps = append(c.steps, newStep("KEYS", g.text("ab*?[]^-\\\xf0\x00*[]", 9)))
+	}
+	return c
+}
+
+// text makes up to so many bytes of an alphabet.
+func (g generator) text(alphabet string, bytesMax int) string {
+	text := make([]byte, g.IntN(bytesMax+1))
+	for i := range text {
+		text[i] = alphabet[g.IntN(len(alphabet))]
+	}
+	return string(text)
+}
+
 type generator struct{ *rand.Rand }
 
 func (g generator) pick(from []string) string { return from[g.IntN(len(from))] }

@@ -18,6 +18,14 @@ type target interface {
 	close() error
 }
 
+// casesFor returns the cases that this target can run.
+func casesFor(tested target, cases []testCase) []testCase {
+	if _, isLocal := tested.(*local); !isLocal {
+		return cases
+	}
+	return slices.DeleteFunc(slices.Clone(cases), func(c testCase) bool { return c.remote })
+}
+
 // start brings a target to the state in which every case begins.
 func start(t target, proto int) error {
 	for _, call := range [][]string{{"HELLO", strconv.Itoa(proto)}, {"SELECT", "0"}, {"FLUSHALL"}} {
