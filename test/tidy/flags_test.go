@@ -17,7 +17,7 @@ var (
 // TestFlagsAreDocumented compares what the program says about its flags with the
 // table in the README.
 func TestFlagsAreDocumented(t *testing.T) {
-	command := exec.Command("go", "run", "./cmd/redoubt", "--help")
+	command := exec.Command("go", "run", "./cmd/redoubt", "serve", "--help")
 	command.Dir = "../.."
 	help, err := command.CombinedOutput()
 	if err != nil {
