@@ -1,5 +1,10 @@
 package fsm
 
+import (
+	"encoding/binary"
+	"errors"
+)
+
 // Kind is the type of the value of a key. The numbers are part of the stored format.
 type Kind uint8
 
@@ -13,4 +18,63 @@ type Row struct {
 	ExpireAt int64  // milliseconds since 1970; 0 means never
 	Version  uint64 // log index of the last write
 	Value    []byte
+}
+
+// A stored row is a header and the value:
+//
+//	kind 1 | version 8 | with expiryFlag in kind: expire-at 8 | value
+const (
+	expiryFlag    = 0x80
+	headerSize    = 9
+	headerSizeMax = 17
+)
+
+var errRow = errors.New("damaged row")
+
+// encodedSize is the number of bytes that encode writes.
+func (r *Row) encodedSize() int {
+	if r.ExpireAt != 0 {
+		return headerSizeMax + len(r.Value)
+	}
+	return headerSize + len(r.Value)
+}
+
+// encode writes the row to dst, which has encodedSize bytes.
+func (r *Row) encode(dst []byte) {
+	dst[0] = byte(r.Kind)
+	binary.BigEndian.PutUint64(dst[1:], r.Version)
+	n := headerSize
+	if r.ExpireAt != 0 {
+		dst[0] |= expiryFlag
+		binary.BigEndian.PutUint64(dst[n:], uint64(r.ExpireAt))
+		n = headerSizeMax
+	}
+	copy(dst[n:], r.Value)
+}
+
+// decodeRow reads a stored row. Value aliases b.
+func decodeRow(b []byte) (Row, error) {
+	if len(b) < headerSize {
+		return Row{}, errRow
+	}
+	r := Row{
+		Kind:    Kind(b[0] &^ expiryFlag),
+		Version: binary.BigEndian.Uint64(b[1:]),
+		Value:   b[headerSize:],
+	}
+	if r.Kind != String {
+		return Row{}, errRow
+	}
+	if b[0]&expiryFlag == 0 {
+		return r, nil
+	}
+	if len(b) < headerSizeMax {
+		return Row{}, errRow
+	}
+	r.ExpireAt = int64(binary.BigEndian.Uint64(b[headerSize:]))
+	r.Value = b[headerSizeMax:]
+	if r.ExpireAt <= 0 {
+		return Row{}, errRow
+	}
+	return r, nil
 }

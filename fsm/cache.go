@@ -1,0 +1,199 @@
+package fsm
+
+import (
+	"bytes"
+	"sync"
+)
+
+const (
+	cacheShards = 64
+	// entryOverhead is what an entry costs beside its key and value: the struct, two allocations'
+	// rounding and its place in a shard's map. Measured, see BenchmarkCacheMemory.
+	entryOverhead = 200
+	// A row is not cached when it would take more than this part of its shard.
+	shardFraction = 4
+)
+
+// entry is a row in memory with its key. Row and key never change once other goroutines can see
+// the entry; the links belong to the shard.
+type entry struct {
+	row   Row
+	key   []byte
+	hash  uint64 // of key
+	space uint32
+
+	visited    bool
+	prev, next *entry
+}
+
+// newEntry copies key and value into one allocation of its own, so that a row pins neither the log
+// entry it came with nor the block it was read from.
+func newEntry(space uint32, hash uint64, key []byte, row Row) *entry {
+	buf := make([]byte, 0, len(key)+len(row.Value))
+	buf = append(append(buf, key...), row.Value...)
+	row.Value = buf[len(key):]
+	return &entry{row: row, key: buf[:len(key):len(key)], hash: hash, space: space}
+}
+
+func (e *entry) is(space uint32, hash uint64, key []byte) bool {
+	return e.hash == hash && e.space == space && bytes.Equal(e.key, key)
+}
+
+func (e *entry) cost() int64 { return entryOverhead + int64(len(e.key)+len(e.row.Value)) }
+
+// cacheID names a row in the maps of the cache and of the pending writes. Two rows may share one.
+func cacheID(space uint32, hash uint64) uint64 {
+	return hash ^ uint64(space)*golden
+}
+
+// cache holds rows that were read or written lately, bounded in bytes, so that a hot key is
+// answered without Pebble. It holds committed rows only: writers put them in while they publish,
+// readers while they hold the machine's lock.
+//
+// What goes is decided by SIEVE (Zhang et al., NSDI 2024): a hit only marks an entry, and a hand
+// that walks from old to new takes the first unmarked one. A scan of cold keys passes through
+// without pushing out the hot ones.
+type cache struct {
+	shards [cacheShards]shard
+}
+
+type shard struct {
+	mu             sync.Mutex
+	entries        map[uint64]*entry
+	head, tail     *entry // newest, oldest
+	hand           *entry // next candidate, nil: start at tail
+	used, capacity int64
+	hits, misses   uint64
+	_              [40]byte // keeps shards on cache lines of their own
+}
+
+func newCache(capacity int64) *cache {
+	c := &cache{}
+	for i := range c.shards {
+		c.shards[i].entries = make(map[uint64]*entry)
+		c.shards[i].capacity = max(capacity, 0) / cacheShards
+	}
+	return c
+}
+
+func (c *cache) shard(id uint64) *shard { return &c.shards[id%cacheShards] }
+
+// get returns the cached row of a key, or nil.
+func (c *cache) get(space uint32, hash uint64, key []byte) *entry {
+	id := cacheID(space, hash)
+	s := c.shard(id)
+	s.mu.Lock()
+	e := s.entries[id]
+	if e == nil || !e.is(space, hash, key) {
+		s.misses++
+		s.mu.Unlock()
+		return nil
+	}
+	e.visited = true
+	s.hits++
+	s.mu.Unlock()
+	return e
+}
+
+// set caches e in place of what the key had.
+func (c *cache) set(e *entry) {
+	id := cacheID(e.space, e.hash)
+	s := c.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.entries[id]
+	if old == e {
+		return
+	}
+	if old != nil {
+		e.visited = old.visited // a rewritten hot row stays hot
+		s.unlink(id, old)
+	}
+	if e.cost() > s.capacity/shardFraction {
+		return
+	}
+	for s.used+e.cost() > s.capacity {
+		s.evict()
+	}
+	s.entries[id] = e
+	s.used += e.cost()
+	e.prev, e.next = nil, s.head
+	if s.head != nil {
+		s.head.prev = e
+	} else {
+		s.tail = e
+	}
+	s.head = e
+}
+
+// remove forgets a key.
+func (c *cache) remove(space uint32, hash uint64) {
+	id := cacheID(space, hash)
+	s := c.shard(id)
+	s.mu.Lock()
+	if e := s.entries[id]; e != nil {
+		s.unlink(id, e)
+	}
+	s.mu.Unlock()
+}
+
+// clear forgets everything.
+func (c *cache) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.entries = make(map[uint64]*entry)
+		s.head, s.tail, s.hand, s.used = nil, nil, nil, 0
+		s.mu.Unlock()
+	}
+}
+
+// evict takes out one entry; there is one.
+func (s *shard) evict() {
+	e := s.hand
+	for {
+		if e == nil {
+			e = s.tail
+		}
+		if !e.visited {
+			break
+		}
+		e.visited = false
+		e = e.prev
+	}
+	s.hand = e
+	s.unlink(cacheID(e.space, e.hash), e)
+}
+
+func (s *shard) unlink(id uint64, e *entry) {
+	if s.hand == e {
+		s.hand = e.prev
+	}
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		s.head = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		s.tail = e.prev
+	}
+	e.prev, e.next = nil, nil
+	delete(s.entries, id)
+	s.used -= e.cost()
+}
+
+// addStats adds the figures of all shards to st.
+func (c *cache) addStats(st *Stats) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		st.CacheKeys += int64(len(s.entries))
+		st.CacheBytes += s.used
+		st.CacheCapacity += s.capacity
+		st.CacheHits += s.hits
+		st.CacheMisses += s.misses
+		s.mu.Unlock()
+	}
+}

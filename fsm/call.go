@@ -1,0 +1,138 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"redoubt/resp"
+)
+
+// Call is one command of a client.
+type Call struct {
+	DB   int      // 0 to Databases-1
+	Args [][]byte // the command's name and its arguments
+	Read bool     // changes nothing: not logged, runs on the proposing node only
+}
+
+// Request is what a client sent at once. Replies[i] answers Calls[i] and may alias stored rows.
+type Request struct {
+	Calls   []Call
+	Replies []resp.Reply
+}
+
+// Exec runs one command on tx. The reply of a command that met an I/O error is thrown away.
+type Exec func(tx *Txn, args [][]byte) resp.Reply
+
+// Position is a place in the raft log.
+type Position struct {
+	Index, Term uint64
+}
+
+// Batch is the writes of one Request. Local is set only on the node that proposed it: there the
+// whole Request runs, reads between the writes included, and its Replies are filled.
+type Batch struct {
+	Payload []byte // see AppendCalls
+	Local   *Request
+}
+
+// Entry is a committed log entry. One without batches only moves the position and the time.
+type Entry struct {
+	Position
+	Time    int64 // the leader's clock, milliseconds since 1970
+	Seed    uint64
+	Batches []Batch
+}
+
+// payloadVersion starts every payload, so that a later format can be told from this one.
+const payloadVersion = 1
+
+// errPayload is wrapped by every error of the decoder.
+var errPayload = errors.New("damaged or unknown log entry payload")
+
+// AppendCalls writes the calls that are not reads at the end of dst: a version, then for each call
+// its database, the number of its arguments and the arguments with their lengths. Numbers are
+// varints. The payload ends with the last call.
+func AppendCalls(dst []byte, calls []Call) []byte {
+	dst = append(dst, payloadVersion)
+	for i := range calls {
+		c := &calls[i]
+		if c.Read {
+			continue
+		}
+		dst = binary.AppendUvarint(dst, uint64(c.DB))
+		dst = binary.AppendUvarint(dst, uint64(len(c.Args)))
+		for _, arg := range c.Args {
+			dst = binary.AppendUvarint(dst, uint64(len(arg)))
+			dst = append(dst, arg...)
+		}
+	}
+	return dst
+}
+
+// decoder takes a payload apart. The arguments it returns alias the payload.
+type decoder struct {
+	rest []byte
+	args [][]byte // reused from call to call
+}
+
+func (d *decoder) reset(payload []byte) error {
+	if len(payload) == 0 || payload[0] != payloadVersion {
+		return fmt.Errorf("%w: no version %d", errPayload, payloadVersion)
+	}
+	d.rest = payload[1:]
+	return nil
+}
+
+// release lets go of the payload.
+func (d *decoder) release() {
+	d.rest = nil
+	if cap(d.args) > argsKeepMax {
+		d.args = nil
+	}
+	clear(d.args[:cap(d.args)])
+}
+
+// argsKeepMax is how many arguments a decoder keeps room for.
+const argsKeepMax = 1 << 10
+
+// next returns the next call, or ok = false at the end. Args is good until the next call of next.
+func (d *decoder) next() (c Call, ok bool, err error) {
+	if len(d.rest) == 0 {
+		return Call{}, false, nil
+	}
+	db, err := d.number(Databases - 1)
+	if err != nil {
+		return Call{}, false, err
+	}
+	count, err := d.number(uint64(len(d.rest))) // an argument takes a byte at least
+	if err != nil {
+		return Call{}, false, err
+	}
+	if count == 0 {
+		return Call{}, false, fmt.Errorf("%w: a call without a name", errPayload)
+	}
+	d.args = d.args[:0]
+	for range count {
+		size, err := d.number(uint64(len(d.rest)))
+		if err != nil {
+			return Call{}, false, err
+		}
+		if size > uint64(len(d.rest)) { // the number itself took bytes of the rest
+			return Call{}, false, fmt.Errorf("%w: cut short", errPayload)
+		}
+		d.args = append(d.args, d.rest[:size:size])
+		d.rest = d.rest[size:]
+	}
+	return Call{DB: int(db), Args: d.args}, true, nil
+}
+
+// number takes a varint of at most limit.
+func (d *decoder) number(limit uint64) (uint64, error) {
+	n, size := binary.Uvarint(d.rest)
+	if size <= 0 || n > limit {
+		return 0, fmt.Errorf("%w: a number is cut short or out of range", errPayload)
+	}
+	d.rest = d.rest[size:]
+	return n, nil
+}

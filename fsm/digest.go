@@ -1,0 +1,63 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Digest is a hash of the logical state: time, databases, keys, values, expiry times and versions.
+// Nodes that applied the same entries have the same digest, whatever their files look like. It
+// reads everything, while Apply and Read go on.
+func (m *Machine) Digest() (uint64, error) {
+	m.mu.RLock()
+	if m.closed {
+		m.mu.RUnlock()
+		return 0, ErrClosed
+	}
+	snapshot, ks, time := m.db.NewSnapshot(), m.ks, m.time
+	m.users.Add(1)
+	m.mu.RUnlock()
+	defer m.leave()
+	defer snapshot.Close()
+
+	h := xxhash.New()
+	writeNumbers(h, uint64(time))
+	for db := range ks.dbs {
+		d := &ks.dbs[db]
+		writeNumbers(h, uint64(db), uint64(d.keys), uint64(d.expires))
+		for _, table := range []byte{tableRow, tableExpiry} {
+			if err := digestTable(h, snapshot, table, d.space); err != nil {
+				return 0, fmt.Errorf("digest of database %d: %w", db, err)
+			}
+		}
+	}
+	return h.Sum64(), nil
+}
+
+// digestTable leaves the space number out: it is the name of the keyspace, not its content.
+func digestTable(h *xxhash.Digest, r pebble.Reader, table byte, space uint32) error {
+	it, err := r.NewIter(&pebble.IterOptions{
+		LowerBound: appendSpace(nil, table, space), UpperBound: appendSpace(nil, table, space+1),
+	})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		key, value := it.Key()[spacePrefix:], it.Value()
+		writeNumbers(h, uint64(len(key)), uint64(len(value)))
+		h.Write(key)
+		h.Write(value)
+	}
+	return it.Close()
+}
+
+func writeNumbers(h *xxhash.Digest, numbers ...uint64) {
+	var b [8]byte
+	for _, n := range numbers {
+		binary.BigEndian.PutUint64(b[:], n)
+		h.Write(b[:])
+	}
+}

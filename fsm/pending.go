@@ -1,0 +1,176 @@
+package fsm
+
+import (
+	"math"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// header is what bookkeeping needs to know of a row.
+type header struct {
+	exists   bool
+	expireAt int64 // 0 means never
+}
+
+func (e *entry) header() header { return header{e.row.Kind != 0, e.row.ExpireAt} }
+
+// change is what became of one key since the last publish. A change that is not dirty only
+// remembers what was read.
+type change struct {
+	entry  *entry // Kind 0: there is no row
+	stored header // what the engine holds
+	dirty  bool
+	prev   int32 // the change before it with the same cacheID, counted from 1; 0: none
+}
+
+// pending collects the effects of the entries that are being applied. Calls see each other's
+// effects through it; what is left of them in the end goes to the engine as one batch, a key
+// that was written a thousand times as one row.
+type pending struct {
+	index     map[uint64]int32 // cacheID -> last change, counted from 1
+	changes   []change
+	dropped   []uint32 // spaces
+	bytes     int64    // keys and values held
+	minExpire int64    // at or below every expiry time in changes
+
+	view *pebble.Batch // see overlay; nil when it is to be made anew
+}
+
+// A map or list that one large batch has blown up is not worth clearing for each small one.
+const pendingKeepMax = 1 << 12
+
+func newPending() *pending {
+	return &pending{index: make(map[uint64]int32), minExpire: math.MaxInt64}
+}
+
+// find returns the change of a key or nil. It is good until the next add.
+func (p *pending) find(space uint32, hash uint64, key []byte) *change {
+	for i := p.index[cacheID(space, hash)]; i != 0; i = p.changes[i-1].prev {
+		if c := &p.changes[i-1]; c.entry.is(space, hash, key) {
+			return c
+		}
+	}
+	return nil
+}
+
+// add notes e, whose key has no change yet. The result is good until the next add.
+func (p *pending) add(e *entry, stored header) *change {
+	id := cacheID(e.space, e.hash)
+	p.changes = append(p.changes, change{entry: e, stored: stored, prev: p.index[id]})
+	p.index[id] = int32(len(p.changes))
+	p.bytes += e.cost()
+	return &p.changes[len(p.changes)-1]
+}
+
+// replace makes e the row of c's key.
+func (p *pending) replace(c *change, e *entry) {
+	p.bytes += e.cost() - c.entry.cost()
+	c.entry = e
+	p.touch(c)
+}
+
+func (p *pending) touch(c *change) {
+	c.dirty = true
+	if at := c.entry.row.ExpireAt; at != 0 {
+		p.minExpire = min(p.minExpire, at)
+	}
+	p.closeView()
+}
+
+// drop removes a whole space.
+func (p *pending) drop(space uint32) {
+	p.dropped = append(p.dropped, space)
+	p.closeView()
+}
+
+// writeTo adds the effects to b.
+func (p *pending) writeTo(b *pebble.Batch) error {
+	for i := range p.changes {
+		if c := &p.changes[i]; c.dirty {
+			if err := c.writeTo(b); err != nil {
+				return err
+			}
+		}
+	}
+	// Last, so that it covers what was written to a space before it was dropped.
+	for _, space := range p.dropped {
+		for _, table := range []byte{tableRow, tableExpiry} {
+			from, to := appendSpace(nil, table, space), appendSpace(nil, table, space+1)
+			if err := b.DeleteRange(from, to, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *change) writeTo(b *pebble.Batch) error {
+	e, now := c.entry, c.entry.header()
+	position := keyPosition(e.key, e.hash)
+	rowSize, expirySize := rowPrefix+len(e.key), expiryPrefix+len(e.key)
+	switch {
+	case now.exists:
+		op := b.SetDeferred(rowSize, e.row.encodedSize())
+		appendRowKey(op.Key[:0], e.space, position, e.key)
+		e.row.encode(op.Value)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+	case c.stored.exists:
+		op := b.DeleteDeferred(rowSize)
+		appendRowKey(op.Key[:0], e.space, position, e.key)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+	}
+	if now.expireAt == c.stored.expireAt {
+		return nil
+	}
+	if c.stored.expireAt != 0 {
+		op := b.DeleteDeferred(expirySize)
+		appendExpiryKey(op.Key[:0], e.space, c.stored.expireAt, position, e.key)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+	}
+	if now.expireAt == 0 {
+		return nil
+	}
+	op := b.SetDeferred(expirySize, 0)
+	appendExpiryKey(op.Key[:0], e.space, now.expireAt, position, e.key)
+	return op.Finish()
+}
+
+// overlay returns the engine as it will be after the pending effects, for commands that walk keys
+// in the middle of a batch. It costs as much as the batch is long; they are rare.
+func (p *pending) overlay(db *pebble.DB) (pebble.Reader, error) {
+	if p.view == nil {
+		b := db.NewIndexedBatch()
+		if err := p.writeTo(b); err != nil {
+			return nil, err
+		}
+		p.view = b
+	}
+	return p.view, nil
+}
+
+func (p *pending) closeView() {
+	if p.view != nil {
+		p.view.Close() // a batch that is not committed holds nothing that could fail
+		p.view = nil
+	}
+}
+
+// reset forgets everything.
+func (p *pending) reset() {
+	p.closeView()
+	if len(p.changes) > pendingKeepMax {
+		p.index, p.changes = make(map[uint64]int32), nil
+	} else {
+		clear(p.index)
+		clear(p.changes)
+		p.changes = p.changes[:0]
+	}
+	p.dropped = p.dropped[:0]
+	p.bytes, p.minExpire = 0, math.MaxInt64
+}

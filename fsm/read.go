@@ -1,0 +1,72 @@
+package fsm
+
+import "errors"
+
+var errWriteInRead = errors.New("a command that writes was run as a read")
+
+// Read answers read calls from one state. now is the local clock in milliseconds since 1970, or 0;
+// the calls see keys as of the later of now and Time.
+//
+// agree is true when a call met a key that is past its time by now, but not by the log. Some
+// replica's client may still have been shown that key, so the answer has to wait: the caller gets
+// an entry with a later time applied and reads again. With now = 0 that never happens.
+func (m *Machine) Read(req *Request, now int64) (agree bool, err error) {
+	tx := m.pool.Get().(*Txn)
+	m.mu.RLock()
+	defer tx.endRead()
+	if m.closed {
+		return false, ErrClosed
+	}
+	tx.ks, tx.agreed = &m.ks, m.time
+	tx.now = max(now, m.time)
+	replies := req.Replies[:0]
+	for i := range req.Calls {
+		c := &req.Calls[i]
+		if !c.Read {
+			return false, errWriteInRead
+		}
+		if err := tx.begin(c); err != nil {
+			return false, err
+		}
+		replies = append(replies, m.exec(tx, c.Args))
+		if tx.err != nil || tx.agree {
+			return tx.agree, tx.err
+		}
+	}
+	req.Replies = replies
+	return false, nil
+}
+
+// scratchKeepMax is how much room for keys a pooled transaction keeps.
+const scratchKeepMax = 64 << 10
+
+// detach lets go of the lock in the middle of a read and goes on with the same state from a
+// snapshot of the engine, so that a walk over many keys does not hold up Apply.
+func (tx *Txn) detach() {
+	if tx.pending != nil || tx.snapshot != nil {
+		return
+	}
+	m := tx.m
+	tx.snapshot = m.db.NewSnapshot()
+	tx.frozen = m.ks
+	tx.ks = &tx.frozen
+	m.users.Add(1)
+	m.mu.RUnlock()
+}
+
+// endRead gives back what a read holds.
+func (tx *Txn) endRead() {
+	m := tx.m
+	if tx.snapshot == nil {
+		m.mu.RUnlock()
+	} else {
+		tx.snapshot.Close() // fails only when it is closed already
+		tx.snapshot = nil
+		m.leave()
+	}
+	tx.ks, tx.err, tx.agree = nil, nil, false
+	if cap(tx.scratch) > scratchKeepMax {
+		tx.scratch = nil
+	}
+	m.pool.Put(tx)
+}

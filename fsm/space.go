@@ -1,0 +1,106 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Databases is the number of logical databases, those that SELECT reaches.
+const Databases = 16
+
+// database is what is known of one logical database. Its keys live in a physical keyspace, the
+// space. FLUSHDB gives the database a fresh space and drops the old one as two ranges; SWAPDB
+// exchanges two databases' spaces. A space number is never used twice.
+type database struct {
+	space   uint32
+	keys    int64 // rows, those that are due but not yet deleted included
+	expires int64 // rows with an expiry time
+}
+
+const databaseSize = 4 + 8 + 8
+
+func (d *database) encode() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, databaseSize), d.space)
+	b = binary.BigEndian.AppendUint64(b, uint64(d.keys))
+	return binary.BigEndian.AppendUint64(b, uint64(d.expires))
+}
+
+func decodeDatabase(b []byte) (database, error) {
+	if len(b) != databaseSize {
+		return database{}, fmt.Errorf("database row of %d bytes, want %d", len(b), databaseSize)
+	}
+	return database{
+		space:   binary.BigEndian.Uint32(b),
+		keys:    int64(binary.BigEndian.Uint64(b[4:])),
+		expires: int64(binary.BigEndian.Uint64(b[12:])),
+	}, nil
+}
+
+// keyspace is all databases, and the number that the next fresh space gets.
+type keyspace struct {
+	dbs  [Databases]database
+	next uint32
+}
+
+// freshKeyspace is the keyspace before the first entry.
+func freshKeyspace() keyspace {
+	ks := keyspace{next: Databases}
+	for i := range ks.dbs {
+		ks.dbs[i].space = uint32(i)
+	}
+	return ks
+}
+
+// empty says whether no database has a key.
+func (ks *keyspace) empty() bool {
+	for i := range ks.dbs {
+		if ks.dbs[i].keys != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// writeTo adds the rows that differ from old to the batch.
+func (ks *keyspace) writeTo(b *pebble.Batch, old *keyspace) error {
+	for i := range ks.dbs {
+		if ks.dbs[i] == old.dbs[i] {
+			continue
+		}
+		if err := b.Set(metaDB(i), ks.dbs[i].encode(), nil); err != nil {
+			return err
+		}
+	}
+	if ks.next == old.next {
+		return nil
+	}
+	return b.Set(metaSpaces, binary.BigEndian.AppendUint32(nil, ks.next), nil)
+}
+
+// readKeyspace returns the stored keyspace; databases that were never written are as at the start.
+func readKeyspace(r pebble.Reader) (keyspace, error) {
+	ks := freshKeyspace()
+	for i := range ks.dbs {
+		b, err := readMeta(r, metaDB(i))
+		if err != nil {
+			return ks, err
+		}
+		if b == nil {
+			continue
+		}
+		if ks.dbs[i], err = decodeDatabase(b); err != nil {
+			return ks, err
+		}
+	}
+	b, err := readMeta(r, metaSpaces)
+	if err != nil || b == nil {
+		return ks, err
+	}
+	if len(b) != 4 {
+		return ks, fmt.Errorf("space counter of %d bytes, want 4", len(b))
+	}
+	ks.next = binary.BigEndian.Uint32(b)
+	return ks, nil
+}
