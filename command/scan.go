@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func cmdKeys(tx *fsm.Txn, args [][]byte) resp.Reply {
 	keys := []resp.Reply{}
 	tx.Scan(0, func(key []byte, _ *fsm.Row) bool {
 		if Match(args[1], key, false) {
-			keys = append(keys, resp.NewBulk(key))
+			keys = append(keys, resp.NewBulk(bytes.Clone(key)))
 		}
 		return true
 	})
@@ -94,7 +95,7 @@ func cmdScan(tx *fsm.Txn, args [][]byte) resp.Reply {
 	var seen int64
 	next := tx.Scan(cursor, func(key []byte, row *fsm.Row) bool {
 		if o.match(key, row) {
-			keys = append(keys, resp.NewBulk(key))
+			keys = append(keys, resp.NewBulk(bytes.Clone(key)))
 		}
 		seen++
 		return seen < o.count

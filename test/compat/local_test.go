@@ -89,7 +89,9 @@ func (l *local) execute(args [][]byte, read bool) (resp.Reply, error) {
 	now := l.now()
 	agree, err := l.machine.Read(req, now)
 	if agree {
-		if _, err := l.apply(&fsm.Request{}); err != nil {
+		sweep := fsm.Call{Args: [][]byte{[]byte("SWEEPEXPIRED"), []byte("1000")}}
+		if _, err := l.apply(&fsm.Request{
+			Calls: []fsm.Call{sweep}, Replies: make([]resp.Reply, 1)}); err != nil {
 			return resp.Reply{}, err
 		}
 		_, err = l.machine.Read(req, 0)
@@ -105,8 +107,5 @@ func (l *local) apply(req *fsm.Request) (resp.Reply, error) {
 		Seed:     l.index,
 		Batches:  []fsm.Batch{{Payload: fsm.AppendCalls(nil, req.Calls), Local: req}},
 	}}, nil)
-	if err != nil || len(req.Replies) == 0 {
-		return resp.Reply{}, err
-	}
-	return req.Replies[0], nil
+	return req.Replies[0], err
 }
