@@ -136,3 +136,20 @@ func (d *decoder) number(limit uint64) (uint64, error) {
 	d.rest = d.rest[size:]
 	return n, nil
 }
+
+// DecodeCalls returns the calls of a payload, which they alias. It is for showing a log to people.
+func DecodeCalls(payload []byte) ([]Call, error) {
+	var d decoder
+	if err := d.reset(payload); err != nil {
+		return nil, err
+	}
+	var calls []Call
+	for {
+		d.args = nil // each call keeps its own
+		c, ok, err := d.next()
+		if err != nil || !ok {
+			return calls, err
+		}
+		calls = append(calls, c)
+	}
+}

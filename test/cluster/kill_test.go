@@ -246,21 +246,7 @@ func TestPausesUnderLoad(t *testing.T) {
 	wg.Add(1)
 	go func() {
 		defer wg.Done()
-		for n := int64(1); ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			conn, err := dial(c[n%3].addr)
-			if err != nil {
-				continue
-			}
-			if _, err := conn.do("SET", "register", fmt.Sprint(n)); err == nil {
-				acked.Store(n)
-			}
-			conn.close()
-		}
+		writeRegister(c, &acked, stop)
 	}()
 	var reads [3]int
 	for i, p := range c {
@@ -307,6 +293,25 @@ func TestPausesUnderLoad(t *testing.T) {
 		if n == 0 {
 			t.Errorf("node %d never read", i+1)
 		}
+	}
+}
+
+// writeRegister sets the register to 1, 2, 3... through one node after the other.
+func writeRegister(c cluster, acked *atomic.Int64, stop <-chan struct{}) {
+	for n := int64(1); ; n++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		conn, err := dial(c[n%3].addr)
+		if err != nil {
+			continue
+		}
+		if _, err := conn.do("SET", "register", fmt.Sprint(n)); err == nil {
+			acked.Store(n)
+		}
+		conn.close()
 	}
 }
 
