@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -21,6 +22,8 @@ type machine struct {
 	index uint64
 	now   int64
 	db    int
+
+	failed bool // an entry was not applied, after which nothing works
 }
 
 func newMachine(t testing.TB, custom ...Spec) *machine {
@@ -29,17 +32,26 @@ func newMachine(t testing.TB, custom ...Spec) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec})
+	state, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec,
+		Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := &machine{t: t, table: table, fsm: state, now: startTime}
 	t.Cleanup(func() {
-		if err := m.Close(); err != nil {
+		if err := state.Close(); err != nil && !m.failed {
 			t.Error(err)
 		}
 	})
-	return &machine{t: t, table: table, fsm: m, now: startTime}
+	return m
 }
+
+// quiet is an engine's logger that says nothing as long as all is well.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)              {}
+func (quiet) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 // words makes a call of a line; @ stands for an empty word.
 func words(line string) [][]byte {
@@ -69,8 +81,11 @@ func (m *machine) entry(args [][]byte, read bool) (fsm.Entry, *fsm.Request) {
 func (m *machine) try(args [][]byte) (resp.Reply, error) {
 	spec := m.table.find(args)
 	entry, req := m.entry(args, spec != nil && spec.Flags&ReadOnly != 0)
-	err := m.fsm.Apply([]fsm.Entry{entry}, nil)
-	return req.Replies[0], err
+	if err := m.fsm.Apply([]fsm.Entry{entry}, nil); err != nil {
+		m.failed = true
+		return resp.Reply{}, err
+	}
+	return req.Replies[0], nil
 }
 
 // do executes a line and returns the bytes of the reply in RESP3.

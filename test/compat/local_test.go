@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -29,13 +30,21 @@ func newLocal(t testing.TB) *local {
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec})
+	machine, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec,
+		Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := func() int64 { return time.Now().UnixMilli() }
 	return &local{table: table, machine: machine, proto: 2, now: now}
 }
+
+// quiet is an engine's logger that says nothing as long as all is well.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)              {}
+func (quiet) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (quiet) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
 func (l *local) close() error { return l.machine.Close() }
 
