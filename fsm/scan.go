@@ -92,8 +92,7 @@ func (tx *Txn) row(it *pebble.Iterator) (position uint64, key []byte, row Row, l
 }
 
 // RandomKey returns a key of the current database that r decides on, or nil when there is none.
-// A slot that follows many empty ones is likelier than others; within a slot keys are about
-// equally likely.
+// Keys are about equally likely.
 func (tx *Txn) RandomKey(r uint64) []byte {
 	if tx.Count(tx.db) == 0 || tx.err != nil {
 		return nil
@@ -113,16 +112,23 @@ func (tx *Txn) RandomKey(r uint64) []byte {
 		slot = position &^ hashMask
 		ok = it.SeekGE(appendRowKey(nil, space, slot|r&hashMask, nil)) || it.First()
 	}
-	for wrapped := false; tx.err == nil; ok = it.Next() {
+	// A few steps on, since keys that happen to follow a gap would come too often.
+	steps := mix(r) % randomSteps
+	for wraps := uint64(0); tx.err == nil; ok = it.Next() {
 		if !ok {
-			if wrapped || !it.First() {
+			if wraps > randomSteps || !it.First() {
 				return nil
 			}
-			wrapped = true
+			wraps++
 		}
 		if _, key, _, live := tx.row(it); live {
-			return bytes.Clone(key)
+			if steps == 0 {
+				return bytes.Clone(key)
+			}
+			steps--
 		}
 	}
 	return nil
 }
+
+const randomSteps = 16
