@@ -63,12 +63,10 @@ func (n *Node) statusOfAll() command.Status {
 	return s
 }
 
-// Raft runs the RAFT command; args[0] is its name.
+// Raft runs a subcommand of RAFT; args[0] is RAFT itself.
 func (n *Node) Raft(_ context.Context, args [][]byte) resp.Reply {
 	sub := strings.ToUpper(string(args[1]))
 	switch {
-	case sub == "HELP" && len(args) == 2:
-		return raftHelp()
 	case sub == "STATUS" && len(args) == 2:
 		return n.raftStatus()
 	case sub == "NODES" && len(args) == 2:
@@ -86,33 +84,7 @@ func (n *Node) Raft(_ context.Context, args [][]byte) resp.Reply {
 	case sub == "LOG" && len(args) == 4:
 		return n.raftLog(args[2], args[3])
 	}
-	return resp.NewError("ERR unknown subcommand or wrong number of arguments for '" + string(args[1]) +
-		"'. Try RAFT HELP.")
-}
-
-func raftHelp() resp.Reply {
-	lines := []string{
-		"RAFT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-		"HELP",
-		"    Print this help.",
-		"STATUS",
-		"    Describe this node: role, term, leader, positions in the log, snapshot.",
-		"NODES",
-		"    List the members of the cluster, and how far the leader knows each to be.",
-		"TRANSFER [<id>]",
-		"    Hand leadership over to a member, by default to the one that is furthest.",
-		"REPLACE <id> <incarnation>",
-		"    Let a node that lost its data take its old place. It prints this command when it is refused.",
-		"SNAPSHOT",
-		"    Make a snapshot of this node, truncate its log, and return the snapshot's index.",
-		"LOG <start> <end>",
-		"    List log entries by index: index, term, leader's time in ms, kind, commands.",
-	}
-	out := make([]resp.Reply, len(lines))
-	for i, l := range lines {
-		out[i] = resp.NewSimple(l)
-	}
-	return resp.NewArray(out)
+	return resp.NewError("ERR syntax error") // the table has checked the subcommand's name
 }
 
 func (n *Node) raftStatus() resp.Reply {

@@ -59,7 +59,8 @@ var serverCommands = []Spec{
 		Help: []string{
 			"LOG <start> <end>", "    Returns the entries of this node's log, from index to index.",
 			"NODES", "    Returns the members of the cluster, as this node knows them.",
-			"SNAPSHOT", "    Takes a snapshot.",
+			"REPLACE <id> <incarnation>", "    Lets a node that lost its data take its old place. Such a node prints the command.",
+			"SNAPSHOT", "    Takes a snapshot of this node and returns its log index.",
 			"STATUS", "    Returns the state of this node.",
 			"TRANSFER [<id>]", "    Hands leadership to that member, or to the best one.",
 		},
@@ -67,6 +68,7 @@ var serverCommands = []Spec{
 			raftSpec("HELP", 2, "Lists the subcommands."),
 			raftSpec("LOG", 4, "Returns entries of this node's log."),
 			raftSpec("NODES", 2, "Returns the members of the cluster."),
+			raftSpec("REPLACE", 4, "Lets a node that lost its data take its old place."),
 			raftSpec("SNAPSHOT", 2, "Takes a snapshot."),
 			raftSpec("STATUS", 2, "Returns the state of this node."),
 			raftSpec("TRANSFER", -2, "Hands leadership to another member."),

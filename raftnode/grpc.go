@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -211,7 +212,8 @@ func (t *GRPC) SendSnapshot(to uint64, write func(emit func([]byte) error) error
 	}
 	err = write(func(chunk []byte) error {
 		idle.Reset(snapshotIdle)
-		return stream.SendMsg(&chunk)
+		msg := bytes.Clone(chunk) // gRPC still holds it after SendMsg has returned
+		return stream.SendMsg(&msg)
 	})
 	if err != nil && !errors.Is(err, io.EOF) { // EOF: the receiver ended it, and says why
 		return err

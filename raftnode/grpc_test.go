@@ -146,15 +146,24 @@ func TestGRPCSnapshot(t *testing.T) {
 	_, addr := startGRPC(t, "127.0.0.1:0", b)
 	ta.SetPeers(map[uint64]string{2: addr})
 	err := ta.SendSnapshot(2, func(emit func([]byte) error) error {
+		chunk := make([]byte, 64<<10) // one buffer for all, as snapshot.Send has
 		for i := range 100 {
-			if err := emit(bytes.Repeat([]byte{byte(i)}, 64<<10)); err != nil {
+			for j := range chunk {
+				chunk[j] = byte(i)
+			}
+			if err := emit(chunk); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil || len(b.chunks) != 100 || b.chunks[99][0] != 99 {
+	if err != nil || len(b.chunks) != 100 {
 		t.Fatalf("%v, %d chunks", err, len(b.chunks))
+	}
+	for i, chunk := range b.chunks {
+		if !bytes.Equal(chunk, bytes.Repeat([]byte{byte(i)}, 64<<10)) {
+			t.Fatalf("chunk %d was changed on its way", i)
+		}
 	}
 	err = ta.SendSnapshot(2, func(emit func([]byte) error) error { return emit([]byte("poison")) })
 	if err == nil {

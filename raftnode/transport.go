@@ -25,7 +25,7 @@ type Transport interface {
 	// transport owns frame from then on.
 	Send(to uint64, lane Lane, frame []byte)
 	// SendSnapshot opens a stream of its own to a peer and calls write with a function that sends one
-	// chunk. It returns nil when the peer has received and verified all of it.
+	// chunk, which it does not hold on to. It returns nil when the peer has received and verified all of it.
 	SendSnapshot(to uint64, write func(emit func(chunk []byte) error) error) error
 	// Close ends all streams.
 	Close() error
