@@ -1,0 +1,361 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap/zapcore"
+
+	"redoubt/command"
+	"redoubt/fsm"
+	"redoubt/resp"
+)
+
+// parameter is one line of CONFIG GET. Three kinds exist: those with an apply function change how
+// the server works; those with none and a check are remembered and have no effect, since they tune
+// what works in another way here; fixed ones say how the server works and can't be changed.
+type parameter struct {
+	name  string
+	alias string // the name before Redis 7
+	value string // in Redis's spelling
+	// check brings a new value into Redis's spelling. It is nil for fixed parameters.
+	check func(value string) (string, error)
+	// apply puts a checked value into effect.
+	apply func(value string)
+	// immutable parameters can't be set in Redis either.
+	immutable bool
+}
+
+// parameters are all of them, ordered by name.
+type parameters struct {
+	mu     sync.Mutex
+	all    []*parameter
+	byName map[string]*parameter // by alias, too
+}
+
+var (
+	errImmutable   = errors.New("can't set immutable config")
+	errFixed       = errors.New("this server works with the present value only")
+	errBoolValue   = errors.New("argument must be 'yes' or 'no'")
+	errIntValue    = errors.New("argument couldn't be parsed into an integer")
+	errMemoryValue = errors.New("argument must be a memory value")
+)
+
+func newParameters(s *Server) *parameters {
+	p := &parameters{byName: map[string]*parameter{}}
+	for _, list := range [][]parameter{liveParameters(s), fixedParameters(s), tuningParameters()} {
+		for _, param := range list {
+			p.all = append(p.all, &param)
+			p.byName[param.name] = &param
+			if param.alias != "" {
+				p.byName[param.alias] = &param
+			}
+		}
+	}
+	return p
+}
+
+// liveParameters are those that CONFIG SET can change.
+func liveParameters(s *Server) []parameter {
+	number := func(name string, value, low, high int64, apply func(int64)) parameter {
+		return parameter{name: name, value: strconv.FormatInt(value, 10),
+			check: integer(low, high), apply: func(v string) { apply(mustInt(v)) }}
+	}
+	bulkMax := number("proto-max-bulk-len", s.limits.bulkMax.Load(), 0, 0, s.limits.bulkMax.Store)
+	bulkMax.check = memory(1<<20, bulkMaxMax)
+	return []parameter{
+		{name: "loglevel", value: levelName(s.cfg.LogLevel.Level()), check: oneOf(levelNames...),
+			apply: func(v string) { s.cfg.LogLevel.SetLevel(levels[v]) }},
+		number("maxclients", s.maxClients.Load(), 1, math.MaxUint32, s.maxClients.Store),
+		bulkMax,
+		number("tcp-keepalive", s.keepAlive.Load(), 0, math.MaxInt32, s.keepAlive.Store),
+		number("timeout", s.limits.idleMax.Load(), 0, math.MaxInt32, s.limits.idleMax.Store),
+	}
+}
+
+// bulkMaxMax is the greatest proto-max-bulk-len that can be set: each value is a log entry, kept
+// in memory several times on its way.
+const bulkMaxMax = 512 << 20
+
+// fixedParameters tell clients how the server works, in Redis's words.
+func fixedParameters(s *Server) []parameter {
+	host, port := splitAddr(s.cfg.Listen)
+	fixed := func(name, value string) parameter { return parameter{name: name, value: value} }
+	immutable := func(name, value string) parameter {
+		return parameter{name: name, value: value, immutable: true}
+	}
+	return []parameter{
+		fixed("appendfsync", "always"),
+		fixed("appendonly", "yes"),
+		fixed("bind", host),
+		fixed("client-output-buffer-limit",
+			fmt.Sprintf("normal %d 0 0 slave 0 0 0 pubsub 0 0 0", queuedMax)),
+		immutable("cluster-enabled", "no"),
+		immutable("daemonize", "no"),
+		immutable("databases", strconv.Itoa(fsm.Databases)),
+		fixed("dir", s.cfg.DataDir),
+		fixed("maxmemory", "0"),
+		fixed("maxmemory-policy", "noeviction"),
+		fixed("notify-keyspace-events", ""),
+		fixed("port", strconv.Itoa(port)),
+		fixed("protected-mode", "no"),
+		immutable("replicaof", ""),
+		fixed("requirepass", ""),
+		fixed("save", ""),
+		fixed("tls-port", "0"),
+		immutable("unixsocket", ""),
+	}
+}
+
+// tuningParameters are accepted for the sake of programs that set them. Here the data structures
+// and the schedules that they tune do not exist.
+func tuningParameters() []parameter {
+	yesNo := func(name, value string) parameter {
+		return parameter{name: name, value: value, check: boolean}
+	}
+	number := func(name, alias, value string, low, high int64) parameter {
+		return parameter{name: name, alias: alias, value: value, check: integer(low, high)}
+	}
+	return []parameter{
+		number("active-expire-effort", "", "1", 1, 10),
+		yesNo("activedefrag", "no"),
+		yesNo("activerehashing", "yes"),
+		yesNo("aof-use-rdb-preamble", "yes"),
+		number("auto-aof-rewrite-percentage", "", "100", 0, math.MaxInt32),
+		yesNo("dynamic-hz", "yes"),
+		number("hash-max-listpack-entries", "hash-max-ziplist-entries", "512", 0, math.MaxInt64),
+		{name: "hash-max-listpack-value", alias: "hash-max-ziplist-value", value: "64",
+			check: memory(0, math.MaxInt64)},
+		{name: "hll-sparse-max-bytes", value: "3000", check: memory(0, math.MaxInt64)},
+		number("hz", "", "10", 0, math.MaxInt32),
+		number("latency-monitor-threshold", "", "0", 0, math.MaxInt64),
+		yesNo("latency-tracking", "yes"),
+		yesNo("lazyfree-lazy-eviction", "no"),
+		yesNo("lazyfree-lazy-expire", "no"),
+		yesNo("lazyfree-lazy-server-del", "no"),
+		yesNo("lazyfree-lazy-user-del", "no"),
+		yesNo("lazyfree-lazy-user-flush", "no"),
+		number("lfu-decay-time", "", "1", 0, math.MaxInt32),
+		number("lfu-log-factor", "", "10", 0, math.MaxInt32),
+		number("list-compress-depth", "", "0", 0, math.MaxInt32),
+		number("list-max-listpack-size", "list-max-ziplist-size", "-2", math.MinInt32, math.MaxInt32),
+		number("maxmemory-samples", "", "5", 1, math.MaxInt32),
+		yesNo("no-appendfsync-on-rewrite", "no"),
+		yesNo("rdbcompression", "yes"),
+		number("set-max-intset-entries", "", "512", 0, math.MaxInt64),
+		number("set-max-listpack-entries", "", "128", 0, math.MaxInt64),
+		number("set-max-listpack-value", "", "64", 0, math.MaxInt64),
+		number("slowlog-log-slower-than", "", "10000", -1, math.MaxInt64),
+		number("slowlog-max-len", "", "128", 0, math.MaxInt64),
+		yesNo("stop-writes-on-bgsave-error", "yes"),
+		{name: "stream-node-max-bytes", value: "4096", check: memory(0, math.MaxInt64)},
+		number("stream-node-max-entries", "", "100", 0, math.MaxInt64),
+		number("zset-max-listpack-entries", "zset-max-ziplist-entries", "128", 0, math.MaxInt64),
+		{name: "zset-max-listpack-value", alias: "zset-max-ziplist-value", value: "64",
+			check: memory(0, math.MaxInt64)},
+	}
+}
+
+// get returns the present value. That of loglevel may have changed without CONFIG SET.
+func (s *Server) configValue(p *parameter) string {
+	if p.name == "loglevel" {
+		return levelName(s.cfg.LogLevel.Level())
+	}
+	return p.value
+}
+
+func configGet(s *session, args [][]byte) resp.Reply {
+	p := s.server.config
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pairs := []resp.Reply{}
+	seen := map[string]bool{}
+	add := func(name string, param *parameter) {
+		if !seen[name] {
+			seen[name] = true
+			pairs = append(pairs, resp.NewBulkString(name),
+				resp.NewBulkString(s.server.configValue(param)))
+		}
+	}
+	for _, pattern := range args[2:] {
+		if !bytes.ContainsAny(pattern, "[*?") {
+			if param := p.byName[strings.ToLower(string(pattern))]; param != nil {
+				add(string(pattern), param)
+			}
+			continue
+		}
+		for _, param := range p.all {
+			for _, name := range []string{param.name, param.alias} {
+				if name != "" && command.Match(pattern, []byte(name), true) {
+					add(name, param)
+				}
+			}
+		}
+	}
+	return resp.NewMap(pairs)
+}
+
+// change is one pair of CONFIG SET.
+type change struct {
+	param *parameter
+	name  string // as the client spells it
+	value string
+}
+
+// configSet changes all the parameters or none.
+func configSet(s *session, args [][]byte) resp.Reply {
+	p := s.server.config
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(args)%2 != 0 {
+		return errSyntax
+	}
+	changes, refusal := p.parse(args[2:])
+	if refusal.IsError() {
+		return refusal
+	}
+	for i := range changes {
+		c := &changes[i]
+		if err := s.server.checkChange(c); err != nil {
+			return configFailed(c.param.name, err)
+		}
+	}
+	for _, c := range changes {
+		c.param.value = c.value
+		if c.param.apply != nil {
+			c.param.apply(c.value)
+		}
+	}
+	return resp.OK
+}
+
+// parse finds the parameters to change.
+func (p *parameters) parse(pairs [][]byte) (changes []change, refusal resp.Reply) {
+	for ; len(pairs) > 0; pairs = pairs[2:] {
+		c := change{name: string(pairs[0]), value: string(pairs[1])}
+		if c.param = p.byName[strings.ToLower(c.name)]; c.param == nil {
+			return nil, errorf("Unknown option or number of arguments for CONFIG SET - '%s'", c.name)
+		}
+		if c.param.immutable {
+			return nil, configFailed(c.name, errImmutable)
+		}
+		for _, before := range changes {
+			if before.param == c.param {
+				return nil, configFailed(c.name, errors.New("duplicate parameter"))
+			}
+		}
+		changes = append(changes, c)
+	}
+	return changes, resp.Reply{}
+}
+
+// checkChange accepts the value of a fixed parameter that it has anyhow.
+func (s *Server) checkChange(c *change) (err error) {
+	if c.param.check != nil {
+		c.value, err = c.param.check(c.value)
+		return err
+	}
+	if !strings.EqualFold(c.value, s.configValue(c.param)) {
+		return errFixed
+	}
+	c.value = c.param.value
+	return nil
+}
+
+func configFailed(name string, err error) resp.Reply {
+	return errorf("CONFIG SET failed (possibly related to argument '%s') - %s", name, err)
+}
+
+func configResetStat(s *session, _ [][]byte) resp.Reply {
+	s.server.stats.reset()
+	for _, r := range s.server.routes {
+		r.stats.reset()
+	}
+	return resp.OK
+}
+
+// configRewrite answers as a Redis that was started without a file: changes last until the end.
+func configRewrite(*session, [][]byte) resp.Reply { return errNoConfigFile }
+
+func boolean(value string) (string, error) {
+	if v := strings.ToLower(value); v == "yes" || v == "no" {
+		return v, nil
+	}
+	return "", errBoolValue
+}
+
+func integer(low, high int64) func(string) (string, error) {
+	return func(value string) (string, error) {
+		n, ok := parseInt([]byte(value))
+		if !ok {
+			return "", errIntValue
+		}
+		return inRange(n, low, high)
+	}
+}
+
+// memory reads bytes with Redis's units: k and kb are 1000 and 1024, and so on.
+func memory(low, high int64) func(string) (string, error) {
+	return func(value string) (string, error) {
+		digits := strings.TrimRight(strings.ToLower(value), "kmgb")
+		unit := map[string]int64{"": 1, "b": 1, "k": 1e3, "kb": 1 << 10, "m": 1e6, "mb": 1 << 20,
+			"g": 1e9, "gb": 1 << 30}[strings.ToLower(value[len(digits):])]
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil || n < 0 || unit == 0 || n > math.MaxInt64/unit {
+			return "", errMemoryValue
+		}
+		return inRange(n*unit, low, high)
+	}
+}
+
+func inRange(n, low, high int64) (string, error) {
+	if n < low || n > high {
+		return "", fmt.Errorf("argument must be between %d and %d inclusive", low, high)
+	}
+	return strconv.FormatInt(n, 10), nil
+}
+
+// mustInt reads what integer or memory has written.
+func mustInt(checked string) int64 {
+	n, err := strconv.ParseInt(checked, 10, 64)
+	if err != nil {
+		panic("server: a checked parameter is no integer: " + checked)
+	}
+	return n
+}
+
+func oneOf(names ...string) func(string) (string, error) {
+	return func(value string) (string, error) {
+		for _, name := range names {
+			if strings.EqualFold(name, value) {
+				return name, nil
+			}
+		}
+		return "", errors.New("argument(s) must be one of the following: " +
+			strings.Join(names, ", "))
+	}
+}
+
+// Redis's log levels and ours.
+var (
+	levelNames = []string{"debug", "verbose", "notice", "warning", "nothing"}
+	levels     = map[string]zapcore.Level{"debug": zapcore.DebugLevel, "verbose": zapcore.DebugLevel,
+		"notice": zapcore.InfoLevel, "warning": zapcore.WarnLevel, "nothing": zapcore.FatalLevel}
+)
+
+func levelName(level zapcore.Level) string {
+	switch {
+	case level <= zapcore.DebugLevel:
+		return "debug"
+	case level == zapcore.InfoLevel:
+		return "notice"
+	case level <= zapcore.ErrorLevel:
+		return "warning"
+	}
+	return "nothing"
+}

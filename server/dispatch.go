@@ -1,0 +1,263 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidwall/redcon"
+	"go.uber.org/zap"
+
+	"redoubt/command"
+	"redoubt/fsm"
+	"redoubt/resp"
+)
+
+// Bounds of what goes to the engine as one request, so that it makes a log entry of bearable size.
+// A single call may be longer.
+const (
+	requestCallsMax = 4096
+	requestBytesMax = 1 << 20
+)
+
+// handler executes a command of the connection or of the node.
+type handler func(s *session, args [][]byte) resp.Reply
+
+// route is where the calls of a command go.
+type route struct {
+	spec    *command.Spec
+	handler handler // nil for the commands of the keyspace
+	write   bool
+	alone   bool // takes long: no other call shares its segment
+	stats   commandStats
+}
+
+// newRoutes finds the handler of each command that has no function of its own.
+func newRoutes(table *command.Table) map[*command.Spec]*route {
+	routes := map[*command.Spec]*route{}
+	add := func(spec *command.Spec) {
+		r := &route{spec: spec, write: spec.Flags&command.Write != 0}
+		if spec.Run == nil {
+			if r.handler = handlers[spec.Name]; r.handler == nil {
+				r.handler = notHere
+			}
+			r.alone = slow[spec.Name]
+		} else {
+			r.alone = spec.Flags&command.Scan != 0
+		}
+		routes[spec] = r
+	}
+	for _, spec := range table.All() {
+		add(spec)
+		for i := range spec.Sub {
+			add(&spec.Sub[i])
+		}
+	}
+	return routes
+}
+
+// handlers are the commands of connection.go, clients.go, config.go, info.go and node.go by the
+// names in the table.
+var handlers = map[string]handler{
+	"PING": ping, "ECHO": echo, "SELECT": selectDB, "HELLO": hello, "AUTH": auth, "QUIT": quit,
+	"RESET": reset,
+
+	"CLIENT CACHING": clientCaching, "CLIENT GETNAME": clientGetName,
+	"CLIENT GETREDIR": clientGetRedir, "CLIENT HELP": help, "CLIENT ID": clientID,
+	"CLIENT INFO": clientInfo, "CLIENT KILL": clientKill, "CLIENT LIST": clientList,
+	"CLIENT NO-EVICT": clientNoEvict, "CLIENT NO-TOUCH": clientNoTouch,
+	"CLIENT PAUSE": clientPause, "CLIENT REPLY": clientReply, "CLIENT SETINFO": clientSetInfo,
+	"CLIENT SETNAME": clientSetName, "CLIENT UNBLOCK": clientUnblock,
+	"CLIENT UNPAUSE": clientUnpause,
+
+	"COMMAND": describe, "COMMAND COUNT": describe, "COMMAND DOCS": describe,
+	"COMMAND GETKEYS": describe, "COMMAND GETKEYSANDFLAGS": describe, "COMMAND HELP": help,
+	"COMMAND INFO": describe, "COMMAND LIST": describe,
+
+	"CONFIG GET": configGet, "CONFIG HELP": help, "CONFIG RESETSTAT": configResetStat,
+	"CONFIG REWRITE": configRewrite, "CONFIG SET": configSet,
+
+	"INFO": info, "ROLE": role, "TIME": serverTime, "WAIT": wait, "LASTSAVE": lastSave, "SAVE": save,
+	"BGSAVE": backgroundSave, "SHUTDOWN": shutdown, "DEBUG": debug, "OBJECT HELP": help,
+	"RAFT HELP": help, "RAFT LOG": raft, "RAFT NODES": raft, "RAFT REPLACE": raft,
+	"RAFT SNAPSHOT": raft, "RAFT STATUS": raft, "RAFT TRANSFER": raft,
+}
+
+// slow are the handlers that may take their time.
+var slow = map[string]bool{"WAIT": true, "SAVE": true, "DEBUG": true, "SHUTDOWN": true,
+	"RAFT LOG": true, "RAFT NODES": true, "RAFT REPLACE": true, "RAFT SNAPSHOT": true, "RAFT STATUS": true,
+	"RAFT TRANSFER": true}
+
+// describe is in the table itself, since it is about nothing else.
+func describe(s *session, args [][]byte) resp.Reply { return s.server.table.CommandReply(args) }
+
+// notHere answers for a spec without a function that no handler was written for.
+func notHere(*session, [][]byte) resp.Reply { return errNotHere }
+
+func help(s *session, args [][]byte) resp.Reply {
+	return s.server.table.Lookup(args[0]).HelpReply()
+}
+
+// segment executes the first commands of a pipeline that can be executed together, and appends
+// their replies: calls of the keyspace up to a bound, or short commands of the connection, or
+// one command that takes its time. It returns how many they were, at least one.
+func (s *session) segment(commands []redcon.Command) int {
+	first, refusal := s.resolve(commands[0].Args)
+	if first == nil {
+		s.refuse(commands[0].Args, refusal)
+		return 1
+	}
+	if s.server.pause.holds(first) && !s.awaitPause(first) {
+		s.leaving = true
+		return 1
+	}
+	n := 1
+	if first.handler == nil {
+		n = s.collect(first, commands)
+		s.do()
+	} else {
+		s.runHandler(first, commands[0].Args)
+		for ; !first.alone && n < len(commands) && !s.leaving; n++ {
+			next, _ := s.resolve(commands[n].Args)
+			if next == nil || next.handler == nil || next.alone || s.server.pause.holds(next) {
+				break
+			}
+			s.runHandler(next, commands[n].Args)
+		}
+	}
+	s.account()
+	return n
+}
+
+// resolve finds the route of a call, or the error for it.
+func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
+	spec, refusal := s.server.table.Resolve(args)
+	if spec == nil {
+		return nil, refusal
+	}
+	if last := s.last.Load(); last != nil && last.spec == spec {
+		return last, refusal
+	}
+	r := s.server.routes[spec]
+	s.last.Store(r)
+	return r, refusal
+}
+
+// refuse answers a call that is not executed.
+func (s *session) refuse(args [][]byte, refusal resp.Reply) {
+	if isWebRequest(args[0]) {
+		s.server.log.Warn("a web browser was disconnected: its page sends requests to this port",
+			zap.Stringer("client", s.guard.RemoteAddr()))
+		s.leaving = true
+		return
+	}
+	if spec := s.server.table.Lookup(args[0]); spec != nil {
+		if r := s.server.routes[spec]; r != nil {
+			r.stats.rejected.Add(1)
+		}
+	}
+	s.server.stats.countError(errorCode(refusal.Text))
+	s.emit(&refusal)
+}
+
+// isWebRequest recognises the start of HTTP requests, with which a web page could make the
+// browser of someone inside the network send commands.
+func isWebRequest(name []byte) bool {
+	return bytes.EqualFold(name, []byte("POST")) || bytes.EqualFold(name, []byte("Host:"))
+}
+
+func (s *session) runHandler(r *route, args [][]byte) {
+	if r.alone {
+		s.flush() // it may take its time
+	}
+	reply := r.handler(s, args)
+	failed := reply.IsError()
+	if failed {
+		s.server.stats.countError(errorCode(reply.Text))
+	}
+	s.ran = append(s.ran, ranCall{r, failed})
+	s.emit(&reply)
+}
+
+// collect makes the engine's request of the calls at the start of a pipeline.
+func (s *session) collect(first *route, commands []redcon.Command) (n int) {
+	db := int(s.db.Load())
+	req := s.request
+	size := 0
+	for r := first; ; {
+		req.Calls = append(req.Calls, fsm.Call{DB: db, Args: commands[n].Args, Read: !r.write})
+		s.ran = append(s.ran, ranCall{route: r})
+		size += len(commands[n].Raw)
+		if n++; n == len(commands) || n == requestCallsMax || first.alone {
+			return n
+		}
+		next, _ := s.resolve(commands[n].Args)
+		if next == nil || next.handler != nil || next.alone || s.server.pause.holds(next) ||
+			size+len(commands[n].Raw) > requestBytesMax {
+			return n
+		}
+		r = next
+	}
+}
+
+// do hands the request to the engine and emits the replies.
+func (s *session) do() {
+	req := s.request
+	err := s.server.engine.Do(req)
+	if err == nil && len(req.Replies) != len(req.Calls) {
+		err = fmt.Errorf("the engine answered %d of %d calls", len(req.Replies), len(req.Calls))
+	}
+	if err != nil {
+		s.fail(s.server.engineError(err))
+	} else {
+		for i := range req.Replies {
+			if req.Replies[i].IsError() {
+				s.ran[i].failed = true
+				s.server.stats.countError(errorCode(req.Replies[i].Text))
+			}
+			s.emit(&req.Replies[i])
+		}
+	}
+	if errors.Is(err, command.ErrUncertain) || cap(req.Calls) > keptCalls {
+		s.request = &fsm.Request{} // after ErrUncertain the engine may still use the other one
+		return
+	}
+	clear(req.Calls)
+	clear(req.Replies)
+	req.Calls, req.Replies = req.Calls[:0], req.Replies[:0]
+}
+
+// fail gives each call of the request the same error.
+func (s *session) fail(refusal resp.Reply) {
+	for i := range s.ran {
+		s.ran[i].failed = true
+		s.server.stats.countError(errorCode(refusal.Text))
+		s.emit(&refusal)
+	}
+}
+
+// account adds the calls of a segment to the statistics; they share its time evenly.
+func (s *session) account() {
+	end := time.Now()
+	share := end.Sub(s.mark) / time.Duration(len(s.ran))
+	s.mark = end
+	s.server.stats.commands.Add(int64(len(s.ran)))
+	for i := 0; i < len(s.ran); {
+		r := s.ran[i].route
+		var calls, failed int64
+		for ; i < len(s.ran) && s.ran[i].route == r; i++ {
+			calls++
+			if s.ran[i].failed {
+				failed++
+			}
+		}
+		r.stats.calls.Add(calls)
+		r.stats.nanoseconds.Add(calls * int64(share))
+		if failed > 0 {
+			r.stats.failed.Add(failed)
+		}
+	}
+	clear(s.ran)
+	s.ran = s.ran[:0]
+}

@@ -1,0 +1,249 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"redoubt/command"
+	"redoubt/fsm"
+	"redoubt/resp"
+)
+
+// fakeEngine is an engine on a map that knows a few commands, and can be told to fail.
+type fakeEngine struct {
+	mu       sync.RWMutex
+	dbs      [fsm.Databases]map[string][]byte
+	requests [][]fsm.Call // every request, when recording is on
+	record   bool
+	err      error         // what Do answers
+	hold     chan struct{} // Do waits for it to be closed
+	entered  chan struct{} // told when Do waits
+	status   command.Status
+	snapshot func(ctx context.Context) error
+}
+
+func newFakeEngine() *fakeEngine {
+	e := &fakeEngine{status: command.Status{NodeID: 1, Leader: 1, Role: roleLeader, Applied: 7,
+		Members: []command.Member{{ID: 1, Self: true, Leader: true, Voter: true, Active: true},
+			{ID: 2, ClientAddr: "127.0.0.1:7002", Voter: true, Active: true, Match: 6}}}}
+	for i := range e.dbs {
+		e.dbs[i] = map[string][]byte{}
+	}
+	return e
+}
+
+func (e *fakeEngine) Do(req *fsm.Request) error {
+	if e.hold != nil {
+		e.entered <- struct{}{}
+		<-e.hold
+	}
+	write := false
+	for i := range req.Calls {
+		write = write || !req.Calls[i].Read
+	}
+	if write || e.record {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+	} else {
+		e.mu.RLock()
+		defer e.mu.RUnlock()
+	}
+	if e.record {
+		e.requests = append(e.requests, append([]fsm.Call(nil), req.Calls...))
+	}
+	if e.err != nil {
+		return e.err
+	}
+	req.Replies = req.Replies[:0]
+	for i := range req.Calls {
+		req.Replies = append(req.Replies, e.call(e.dbs[req.Calls[i].DB], req.Calls[i].Args))
+	}
+	return nil
+}
+
+func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
+	switch string(args[0]) {
+	case "GET", "get":
+		v, ok := db[string(args[1])]
+		if !ok {
+			return resp.Nil
+		}
+		return resp.NewBulk(v)
+	case "SET", "set":
+		db[string(args[1])] = args[2]
+		return resp.OK
+	case "INCR":
+		n, err := strconv.ParseInt(string(db[string(args[1])])+"", 10, 64)
+		if err != nil && db[string(args[1])] != nil {
+			return errNotInteger
+		}
+		db[string(args[1])] = strconv.AppendInt(nil, n+1, 10)
+		return resp.NewInt(n + 1)
+	case "DBSIZE":
+		return resp.NewInt(int64(len(db)))
+	case "KEYS":
+		return resp.NewArray(nil)
+	}
+	return errorf("the fake engine has no %q", args[0])
+}
+
+func (e *fakeEngine) Status() command.Status { return e.status }
+
+func (e *fakeEngine) Raft(_ context.Context, args [][]byte) resp.Reply {
+	return resp.NewSimple(fmt.Sprintf("%q", args))
+}
+
+func (e *fakeEngine) Snapshot(ctx context.Context) error {
+	if e.snapshot != nil {
+		return e.snapshot(ctx)
+	}
+	return nil
+}
+
+func (e *fakeEngine) WaitReplicas(ctx context.Context, n int) (int, error) {
+	if n > 1 {
+		<-ctx.Done()
+	}
+	return 1, ctx.Err()
+}
+
+// testServer is a server on a loopback port.
+type testServer struct {
+	*Server
+	engine *fakeEngine
+	addr   string
+}
+
+func startServer(t testing.TB, cfg Config) *testServer {
+	t.Helper()
+	table, err := command.NewTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := newFakeEngine()
+	cfg.Listen = ln.Addr().String()
+	s := &testServer{New(cfg, table, engine), engine, ln.Addr().String()}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error("close:", err)
+		}
+		if err := <-served; err != nil {
+			t.Error("serve:", err)
+		}
+	})
+	return s
+}
+
+// client is a connection that speaks raw bytes.
+type client struct {
+	net.Conn
+	t  testing.TB
+	in *bufio.Reader
+}
+
+func (s *testServer) dial(t testing.TB) *client { return dialAddr(t, s.addr) }
+
+func dialAddr(t testing.TB, addr string) *client {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return &client{conn, t, bufio.NewReader(conn)}
+}
+
+func (c *client) send(text string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		c.t.Fatal("send:", err)
+	}
+}
+
+// want reads exactly this from the server.
+func (c *client) want(text string) {
+	c.t.Helper()
+	got := make([]byte, len(text))
+	n, err := io.ReadFull(c.in, got)
+	if string(got[:n]) != text {
+		rest, _ := c.in.Peek(c.in.Buffered())
+		c.t.Fatalf("got %q%q (%v), want %q", got[:n], rest, err, text)
+	}
+}
+
+// wantClosed reads the end of the connection.
+func (c *client) wantClosed() {
+	c.t.Helper()
+	if b, err := c.in.ReadByte(); err != io.EOF {
+		c.t.Fatalf("got %q and %v, want the end", b, err)
+	}
+}
+
+// call sends a command and returns the bytes of its reply, a line or a bulk string or an array.
+func (c *client) call(args ...string) string {
+	c.t.Helper()
+	c.send(request(args...))
+	return c.reply()
+}
+
+func (c *client) reply() string {
+	c.t.Helper()
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		c.t.Fatalf("reply: %q %v", line, err)
+	}
+	n, _ := strconv.Atoi(line[1 : len(line)-2])
+	switch line[0] {
+	case '$', '=':
+		if n < 0 {
+			return line
+		}
+		b := make([]byte, n+2)
+		if _, err := io.ReadFull(c.in, b); err != nil {
+			c.t.Fatal("reply:", err)
+		}
+		return line + string(b)
+	case '%':
+		n *= 2
+		fallthrough
+	case '*', '~', '>':
+		for range max(n, 0) {
+			line += c.reply()
+		}
+	}
+	return line
+}
+
+func request(args ...string) string {
+	words := make([][]byte, len(args))
+	for i, arg := range args {
+		words[i] = []byte(arg)
+	}
+	return string(appendRequest(nil, words))
+}
+
+// eventually waits for a condition that another goroutine makes true.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatal("in vain: ", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

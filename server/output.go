@@ -1,0 +1,210 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// queuedMax bounds, in bytes, the replies that wait for a client who does not read them.
+	queuedMax = 256 << 20
+	// stalledMax is how long a client may read nothing while so much waits for it.
+	stalledMax  = time.Minute
+	writePiece  = 1 << 20  // bytes that one blocking write is asked to move
+	queuedPiece = 16 << 10 // bytes that short replies are collected in
+)
+
+var errStalled = errors.New("client does not read its replies")
+
+// output is the writing side of a connection. A client may send a long pipeline and only then read
+// the replies; if we stopped reading because it does not, both would wait for ever. So what the
+// socket does not take at once is queued, and written by a goroutine that lives until the queue is
+// empty. Only the goroutine of the session calls send.
+type output struct {
+	conn  net.Conn
+	raw   syscall.RawConn // nil when the connection has none
+	meter *meter
+
+	piece   []byte // argument and result of writeOnce, which is made once so as not to allocate
+	written int
+	once    func(fd uintptr) bool
+
+	active atomic.Bool // the goroutine is running; becomes true and false under mu
+	mu     sync.Mutex
+	queue  [][]byte
+	queued int           // bytes in queue, the piece being written included
+	room   chan struct{} // signalled when queued becomes less
+	done   bool          // finish was called: close when the queue is empty
+	failed error
+}
+
+func (o *output) init(conn net.Conn, m *meter) {
+	o.conn, o.meter = conn, m
+	o.room = make(chan struct{}, 1)
+	if c, ok := conn.(syscall.Conn); ok {
+		o.raw, _ = c.SyscallConn()
+	}
+	o.once = o.writeOnce
+}
+
+// send writes replies without waiting for the client. When kept is true it holds on to b, and the
+// caller must not use it again. Errors show when the connection is read.
+func (o *output) send(b []byte) (kept bool) {
+	if len(b) == 0 {
+		return false
+	}
+	o.meter.out.Add(int64(len(b)))
+	o.meter.writes.Add(1)
+	if !o.active.Load() {
+		n := o.try(b)
+		if n == len(b) {
+			return false
+		}
+		b = b[n:]
+	}
+	return o.enqueue(b)
+}
+
+// try writes as much as the socket takes at once.
+func (o *output) try(b []byte) int {
+	if o.raw == nil {
+		return 0
+	}
+	o.piece, o.written = b, 0
+	_ = o.raw.Write(o.once)
+	o.piece = nil
+	return o.written
+}
+
+// enqueue leaves b to the goroutine that drains the queue, and waits while the queue is too long.
+func (o *output) enqueue(b []byte) (kept bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed != nil {
+		return false
+	}
+	if kept = len(b) >= queuedPiece/2; kept {
+		o.queue = append(o.queue, b)
+	} else {
+		o.enqueueSmall(b)
+	}
+	o.queued += len(b)
+	if !o.active.Load() {
+		o.active.Store(true)
+		go o.drain()
+	}
+	for o.queued > queuedMax && o.failed == nil {
+		o.mu.Unlock()
+		o.awaitRoom()
+		o.mu.Lock()
+	}
+	return kept
+}
+
+// enqueueSmall copies b, so that a short reply does not hold on to a large buffer.
+func (o *output) enqueueSmall(b []byte) {
+	last := len(o.queue) - 1
+	if last < 0 || cap(o.queue[last])-len(o.queue[last]) < len(b) {
+		o.queue = append(o.queue, make([]byte, 0, queuedPiece))
+		last++
+	}
+	o.queue[last] = append(o.queue[last], b...)
+}
+
+// awaitRoom waits until the client has taken something, and gives up on it when it does not.
+func (o *output) awaitRoom() {
+	timer := time.NewTimer(stalledMax)
+	defer timer.Stop()
+	select {
+	case <-o.room:
+	case <-timer.C:
+		o.fail(errStalled)
+	}
+}
+
+// drain writes the queue until it is empty.
+func (o *output) drain() {
+	for {
+		o.mu.Lock()
+		if len(o.queue) == 0 {
+			o.active.Store(false)
+			done := o.done
+			o.mu.Unlock()
+			if done {
+				_ = o.conn.Close()
+			}
+			return
+		}
+		piece := o.queue[0]
+		if len(piece) > writePiece {
+			piece = piece[:writePiece]
+		}
+		o.mu.Unlock()
+		n, err := o.conn.Write(piece)
+		o.wrote(n)
+		if err != nil {
+			o.fail(err)
+		}
+	}
+}
+
+func (o *output) wrote(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed != nil {
+		return
+	}
+	o.queued -= n
+	if o.queue[0] = o.queue[0][n:]; len(o.queue[0]) == 0 {
+		o.queue[0] = nil
+		o.queue = o.queue[1:]
+	}
+	select {
+	case o.room <- struct{}{}:
+	default:
+	}
+}
+
+// fail gives up on the client: what waits for it is dropped and the connection closed.
+func (o *output) fail(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.failed == nil {
+		o.failed = err
+	}
+	o.queue, o.queued = nil, 0
+	_ = o.conn.Close()
+	select {
+	case o.room <- struct{}{}:
+	default:
+	}
+}
+
+// waiting returns how many replies, in pieces and in bytes, the client has yet to take.
+func (o *output) waiting() (pieces, bytes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue), o.queued
+}
+
+// finish closes the connection once the client has what was sent to it, or has had time for it.
+func (o *output) finish() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.active.Load() {
+		o.done = true
+		return o.conn.SetWriteDeadline(time.Now().Add(lingerMax))
+	}
+	return o.conn.Close()
+}
+
+// halfClose tells the client that nothing more comes, once it has what was sent.
+func (o *output) halfClose() {
+	if c, ok := o.conn.(interface{ CloseWrite() error }); ok && !o.active.Load() {
+		_ = c.CloseWrite()
+	}
+}

@@ -1,0 +1,181 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/redcon"
+
+	"redoubt/fsm"
+	"redoubt/resp"
+)
+
+const (
+	// stashMax bounds the commands that a session collects into one pipeline.
+	stashMax = 8192
+	// flushBytes is how much of a pipeline's replies is collected before it is written.
+	flushBytes = 256 << 10
+	// keptReply and keptCalls bound what a workspace keeps for its next use.
+	keptReply = 64 << 10
+	keptCalls = 1024
+)
+
+// session is one client. All of it belongs to the goroutine of its connection, except what is
+// marked as shared: other connections see that in CLIENT LIST.
+type session struct {
+	server *Server
+	guard  *guard
+	id     int64
+	opened time.Time
+	fd     int
+
+	ctx    context.Context // ends with the connection
+	cancel context.CancelFunc
+
+	received int // commands that redcon has delivered
+	replies  replyMode
+	skip     bool // CLIENT REPLY SKIP: the next reply is not sent
+	leaving  bool // nothing further is executed
+
+	// A pipeline borrows this; an idle session has none.
+	*workspace
+
+	// Shared.
+	killed  atomic.Bool
+	db      atomic.Int32
+	proto   atomic.Int32
+	lastUse atomic.Int64 // unix time in ms of the last pipeline
+	last    atomic.Pointer[route]
+	mu      sync.Mutex
+	profile profile
+}
+
+// profile is what a client has told about itself.
+type profile struct {
+	name, libName, libVersion string
+	noEvict, noTouch          bool
+}
+
+type replyMode uint8
+
+const (
+	repliesOn replyMode = iota
+	repliesOff
+)
+
+// workspace is the memory that the execution of a pipeline needs.
+type workspace struct {
+	commands []redcon.Command // collected while more of the pipeline is on its way
+	request  *fsm.Request
+	ran      []ranCall
+	out      []byte
+	mark     time.Time // end of the last segment
+}
+
+// ranCall is a command that was executed, for the statistics.
+type ranCall struct {
+	route  *route
+	failed bool
+}
+
+var workspaces = sync.Pool{New: func() any { return &workspace{request: &fsm.Request{}} }}
+
+func newSession(srv *Server, g *guard, id int64) *session {
+	s := &session{server: srv, guard: g, id: id, opened: time.Now(), fd: socketNumber(g)}
+	s.ctx, s.cancel = context.WithCancel(srv.ctx)
+	s.proto.Store(2)
+	s.lastUse.Store(s.opened.UnixMilli())
+	return s
+}
+
+// socketNumber returns the file descriptor, for CLIENT LIST; -1 when there is none.
+func socketNumber(g *guard) int {
+	number := -1
+	if g.raw != nil {
+		_ = g.raw.Control(func(fd uintptr) { number = int(fd) })
+	}
+	return number
+}
+
+// serveCommands is redcon's handler. redcon takes a few KiB at a time; when the guard knows that
+// the pipeline goes on, what there is of it is put aside, so that all of it is executed together.
+func serveCommands(conn redcon.Conn, first redcon.Command) {
+	s := conn.Context().(*session)
+	rest := conn.ReadPipeline()
+	if s.workspace == nil {
+		s.workspace = workspaces.Get().(*workspace)
+	}
+	s.commands = append(append(s.commands, first), rest...)
+	s.received += 1 + len(rest)
+	if (s.guard.more() || s.received < s.guard.handedOn) && len(s.commands) < stashMax {
+		return
+	}
+	s.execute(s.commands)
+	s.giveBack()
+}
+
+// execute runs a pipeline and writes its replies.
+func (s *session) execute(commands []redcon.Command) {
+	s.mark = time.Now()
+	s.lastUse.Store(s.mark.UnixMilli())
+	for len(commands) > 0 && !s.leaving && !s.killed.Load() {
+		commands = commands[s.segment(commands):]
+	}
+	s.flush()
+	if s.leaving {
+		_ = s.guard.Close()
+	}
+}
+
+// giveBack returns the workspace without holding on to what the clients have sent.
+func (s *session) giveBack() {
+	w := s.workspace
+	s.workspace = nil
+	clear(w.commands)
+	w.commands = w.commands[:0]
+	if cap(w.commands) > keptCalls {
+		w.commands = nil
+	}
+	if cap(w.out) > keptReply {
+		w.out = nil
+	}
+	workspaces.Put(w)
+}
+
+// emit appends the reply to a command, unless the client does not want it.
+func (s *session) emit(reply *resp.Reply) {
+	if reply.Kind == resp.None {
+		return
+	}
+	if s.replies == repliesOff || s.skip {
+		s.skip = false
+		return
+	}
+	s.out = reply.Append(s.out, int(s.proto.Load()))
+	if len(s.out) >= flushBytes {
+		s.flush()
+	}
+}
+
+// flush sends the replies so far.
+func (s *session) flush() {
+	if s.guard.send(s.out) {
+		s.out = nil
+	}
+	s.out = s.out[:0]
+}
+
+// kill ends the connection at once, whatever it is doing.
+func (s *session) kill() {
+	s.killed.Store(true)
+	s.cancel()
+	s.guard.kill()
+}
+
+// end is called when nothing will be read any more.
+func (s *session) end() {
+	s.cancel()
+	s.guard.release()
+}
