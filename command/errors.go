@@ -51,8 +51,9 @@ var (
 	errFirstDB      = resp.NewError("ERR invalid first DB index")
 	errSecondDB     = resp.NewError("ERR invalid second DB index")
 	errCursor       = resp.NewError("ERR invalid cursor")
-	errNotLFU       = resp.NewError("ERR An LFU maxmemory policy is not selected, access frequency not tracked. " +
-		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.")
+	errNotLFU       = resp.NewError("ERR An LFU maxmemory policy is not selected, " +
+		"access frequency not tracked. Please note that when switching between policies at " +
+		"runtime LRU and LFU data will take some time to adjust.")
 	errExpireNX   = resp.NewError("ERR NX and XX, GT or LT options at the same time are not compatible")
 	errExpireGTLT = resp.NewError("ERR GT and LT options at the same time are not compatible")
 	errLCSType    = resp.NewError("ERR The specified keys must contain string values")

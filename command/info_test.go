@@ -66,13 +66,13 @@ func TestCommandLists(t *testing.T) {
 		t.Errorf("COMMAND LIST: %v", all)
 	}
 	for line, want := range map[string]string{
-		"COMMAND LIST FILTERBY PATTERN SET*":        "set setex setnx setrange",
-		"COMMAND LIST FILTERBY aclcat BLOCKING":     "",
-		"command list filterby aclcat transaction":  "",
-		"COMMAND LIST FILTERBY PATTERN object|*":    "object|encoding object|freq object|idletime object|refcount object|help",
-		"COMMAND LIST FILTERBY MODULE x":            "",
-		"COMMAND LIST FILTERBY PATTERN raft|s*":     "raft|snapshot raft|status",
-		"COMMAND LIST FILTERBY PATTERN sweepexpire": "",
+		"COMMAND LIST FILTERBY PATTERN SET*":          "set setex setnx setrange",
+		"COMMAND LIST FILTERBY aclcat BLOCKING":       "",
+		"command list filterby aclcat transaction":    "",
+		"COMMAND LIST FILTERBY PATTERN object|[f-i]*": "object|freq object|idletime object|help",
+		"COMMAND LIST FILTERBY MODULE x":              "",
+		"COMMAND LIST FILTERBY PATTERN raft|s*":       "raft|snapshot raft|status",
+		"COMMAND LIST FILTERBY PATTERN sweepexpire":   "",
 	} {
 		if got := texts(table.CommandReply(words(line)).Elems); strings.Join(got, " ") != want {
 			t.Errorf("%s: got %v", line, got)

@@ -167,7 +167,10 @@ func cmdSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 			return reply
 		}
 	}
-	old := tx.Lookup(key)
+	var old *fsm.Row
+	if o.nx || o.xx || o.keepTTL { // otherwise the old value needs not be read from the disk
+		old = tx.Lookup(key)
+	}
 	if o.nx && old != nil || o.xx && old == nil {
 		if o.get {
 			return reply

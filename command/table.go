@@ -140,8 +140,8 @@ func (t *Table) Resolve(args [][]byte) (*Spec, resp.Reply) {
 		}
 		spec = sub
 	}
-	if !spec.arityFits(len(args)) {
-		return nil, wrongArity(spec.fullName)
+	if bad := spec.CheckArity(args); bad.IsError() {
+		return nil, bad
 	}
 	return spec, resp.Reply{}
 }
@@ -155,8 +155,8 @@ func (t *Table) Exec(tx *fsm.Txn, args [][]byte) resp.Reply {
 		tx.Fail(fmt.Errorf("execute %.100q: not a command of the keyspace", args))
 		return resp.Reply{}
 	}
-	if !spec.arityFits(len(args)) {
-		return wrongArity(spec.fullName)
+	if bad := spec.CheckArity(args); bad.IsError() {
+		return bad
 	}
 	return spec.Run(tx, args)
 }
