@@ -159,7 +159,7 @@ func openMachine(t testing.TB, o Options) *Machine {
 func openMem(t testing.TB) *Machine { return openMachine(t, testOptions(t, vfs.NewMem())) }
 
 // apply runs calls as the next entry of a machine and returns their replies.
-func apply(t testing.TB, m *Machine, time int64, list ...Call) []resp.Reply {
+func apply(t failer, m *Machine, time int64, list ...Call) []resp.Reply {
 	t.Helper()
 	e, req := localEntry(m.Applied().Index+1, time, list...)
 	if err := m.Apply([]Entry{e}, nil); err != nil {
@@ -168,8 +168,15 @@ func apply(t testing.TB, m *Machine, time int64, list ...Call) []resp.Reply {
 	return req.Replies
 }
 
+// failer is what *testing.T, *testing.B and *rapid.T have in common.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // read runs one read call and returns what RESP2 shows of its reply.
-func read(t testing.TB, m *Machine, now int64, db int, line string) (text string, agree bool) {
+func read(t failer, m *Machine, now int64, db int, line string) (text string, agree bool) {
 	t.Helper()
 	req := &Request{Calls: calls(db, line)}
 	agree, err := m.Read(req, now)
@@ -190,7 +197,7 @@ func show(replies ...resp.Reply) string {
 	return string(bytes.ReplaceAll(out, []byte("\r\n"), []byte(" ")))
 }
 
-func wantRead(t testing.TB, m *Machine, now int64, db int, line, want string) {
+func wantRead(t failer, m *Machine, now int64, db int, line, want string) {
 	t.Helper()
 	got, agree := read(t, m, now, db, line)
 	if agree || got != want {
@@ -198,7 +205,7 @@ func wantRead(t testing.TB, m *Machine, now int64, db int, line, want string) {
 	}
 }
 
-func digest(t testing.TB, m *Machine) uint64 {
+func digest(t failer, m *Machine) uint64 {
 	t.Helper()
 	d, err := m.Digest()
 	if err != nil {
