@@ -127,7 +127,7 @@ func withEngine(fs vfs.FS, dir string, fn func(*pebble.DB) error) error {
 	}
 	db, err := pebble.Open(dir, options)
 	if err != nil {
-		return fmt.Errorf("open state in %s: %w", dir, err)
+		return fmt.Errorf("open state in %s: %w", dir, located(err))
 	}
 	if err = checkFormat(db); err == nil {
 		err = fn(db)

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -38,4 +39,13 @@ func engineOptions(o Options) *pebble.Options {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 	}
 	return p
+}
+
+// located is err with the path of the damaged file, when damage is what it reports. Pebble hangs
+// the path on its errors without printing it.
+func located(err error) error {
+	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
+		return fmt.Errorf("%s: %w", info.Path, info.Details)
+	}
+	return err
 }

@@ -144,7 +144,7 @@ func (m *Machine) ExpireDue(now int64) bool {
 		}
 		first, err := m.firstExpiry(m.ks.dbs[db].space, bound)
 		if err != nil {
-			m.fail(fmt.Errorf("read the expiry table: %w", err))
+			m.fail(fmt.Errorf("read the expiry table: %w", located(err)))
 			return false
 		}
 		// The lock keeps publishers away: what is in the table now is what first was read from.

@@ -71,7 +71,7 @@ func Open(o Options) (*Machine, error) {
 	options.Cache = cache
 	var err error
 	if m.db, err = pebble.Open(o.Dir, options); err != nil {
-		return nil, fmt.Errorf("open state in %s: %w", o.Dir, err)
+		return nil, fmt.Errorf("open state in %s: %w", o.Dir, located(err))
 	}
 	if err = m.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open state in %s: %w", o.Dir, err), m.db.Close())
@@ -202,7 +202,7 @@ func readMeta(r pebble.Reader, name []byte) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read meta row %q: %w", name, err)
+		return nil, fmt.Errorf("read meta row %q: %w", name, located(err))
 	}
 	b = bytes.Clone(b)
 	return b, closer.Close()

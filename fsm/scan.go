@@ -26,7 +26,7 @@ func (tx *Txn) newIter(lower, upper []byte) *pebble.Iterator {
 	}
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		tx.fail(fmt.Errorf("walk keys: %w", err))
+		tx.fail(fmt.Errorf("walk keys: %w", located(err)))
 		return nil
 	}
 	return it
@@ -35,7 +35,7 @@ func (tx *Txn) newIter(lower, upper []byte) *pebble.Iterator {
 // closeIter ends a walk; an iterator that met an error looks like one that came to the end.
 func (tx *Txn) closeIter(it *pebble.Iterator) {
 	if err := it.Close(); err != nil {
-		tx.fail(fmt.Errorf("walk keys: %w", err))
+		tx.fail(fmt.Errorf("walk keys: %w", located(err)))
 	}
 }
 
@@ -85,7 +85,7 @@ func (tx *Txn) row(it *pebble.Iterator) (position uint64, key []byte, row Row, l
 		row, err = decodeRow(b)
 	}
 	if err != nil {
-		tx.fail(fmt.Errorf("read key %q: %w", shorten(key), err))
+		tx.fail(fmt.Errorf("read key %q: %w", shorten(key), located(err)))
 		return
 	}
 	return position, key, row, row.ExpireAt == 0 || !tx.isPast(row.ExpireAt)

@@ -194,7 +194,7 @@ func (tx *Txn) get(space uint32, hash uint64, key []byte) (row Row, closer io.Cl
 		}
 		closer.Close()
 	}
-	tx.fail(fmt.Errorf("read key %q: %w", shorten(key), err))
+	tx.fail(fmt.Errorf("read key %q: %w", shorten(key), located(err)))
 	return Row{}, nil
 }
 
