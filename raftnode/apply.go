@@ -45,6 +45,8 @@ type applier struct {
 	entries []Entry
 	props   []Committed
 	local   []*Proposal
+	// replaced is the member that lost its data, if the entries being applied say so of one.
+	replaced uint64
 }
 
 func (a *applier) apply(m *pb.Message) error {
@@ -52,6 +54,7 @@ func (a *applier) apply(m *pb.Message) error {
 	a.entries, a.props, a.local = a.entries[:0], a.props[:0], a.local[:0]
 	ms := *g.members.Load()
 	changed, size := false, int64(0)
+	a.replaced = 0
 	for _, e := range m.GetEntries() {
 		size += entryBytes(e)
 		next, is, err := a.add(e, ms)
@@ -70,8 +73,11 @@ func (a *applier) apply(m *pb.Message) error {
 	if err := g.cfg.Machine.Apply(a.entries, meta); err != nil {
 		return fmt.Errorf("apply log entries up to %d: %w", a.entries[len(a.entries)-1].Index, err)
 	}
+	if a.replaced != 0 && !g.call(func() { g.resetProgress(a.replaced) }) {
+		return nil // the group is closing
+	}
 	if changed {
-		g.setMembers(ms)
+		g.setMembers(ms) // from here on the replaced member is let in
 	}
 	last := a.entries[len(a.entries)-1]
 	g.advance(Position{last.Index, last.Term})
@@ -122,7 +128,9 @@ func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
 		if data[0] == entryMember {
 			ms, changed = ms.with(m)
 		} else {
-			ms, changed = ms.replaced(m)
+			if ms, changed = ms.replaced(m); changed {
+				a.replaced = m.ID
+			}
 		}
 	default:
 		return ms, false, fmt.Errorf("%w: kind %d: it was written by a newer version", errEntry, data[0])
@@ -135,6 +143,16 @@ func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
 func (g *Group) advance(pos Position) {
 	g.applied.Store(pos.Index)
 	g.waiting.reached(pos.Index)
+}
+
+// resetProgress makes raft forget how far a member was, by taking it out and in again: a leader takes
+// the progress of a member to be only ever growing, and would neither send it old entries nor refrain
+// from telling it of commits that it does not have. Every node does so at the same entry, and the
+// majorities stay as they were.
+func (g *Group) resetProgress(id uint64) {
+	for _, change := range []pb.ConfChangeType{pb.ConfChangeRemoveNode, pb.ConfChangeAddNode} {
+		g.loop.rn.ApplyConfChange(&pb.ConfChange{Type: change.Enum(), NodeId: new(id)})
+	}
 }
 
 func (g *Group) setMembers(ms membership) {

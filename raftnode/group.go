@@ -106,6 +106,7 @@ type Group struct {
 	makeNow   chan struct{}
 	snapDone  atomic.Pointer[SnapshotResult]
 	incoming  incoming
+	refusals  refusals
 
 	statusIDs     atomic.Uint64
 	statusWaiters sync.Map // id -> chan statusResponse, for Progress
@@ -274,6 +275,13 @@ func (g *Group) fail(err error) {
 // runLoop owns the RawNode.
 func (g *Group) runLoop() {
 	defer g.stopped.Done()
+	defer func() {
+		// Raft panics when what it is told contradicts what it knows, which is so when this node, or
+		// another, lost what it had made durable.
+		if p := recover(); p != nil {
+			g.fail(fmt.Errorf("raft: %v", p))
+		}
+	}()
 	ticker := time.NewTicker(g.cfg.TickInterval)
 	defer ticker.Stop()
 	for {

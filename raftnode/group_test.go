@@ -348,6 +348,12 @@ func TestWipedNode(t *testing.T) {
 	c.leader()
 	load(c, 1, 5, nil)
 	c.agree()
+	leader := c.leader()
+	if leader == 3 { // it must go on leading, with what it remembers of node 3
+		if err := c.nodes[3].Transfer(1, timeout); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c.stop(3)
 	c.fs[3] = newFS()
 	c.inc[3] = 9999

@@ -61,11 +61,9 @@ func (l *link) send(frame []byte) {
 func (l *link) run() {
 	defer l.peer.t.running.Done()
 	handler := l.peer.t.handler
-	var told string // the last refusal, so that it is not told every second
 	for retry := linkRetryMin; ; retry = min(2*retry, linkRetryMax) {
 		began := time.Now()
 		err := l.serve(func() {
-			told = ""
 			if l.lane == LaneControl {
 				handler.PeerUp(l.peer.id)
 			}
@@ -74,10 +72,9 @@ func (l *link) run() {
 			return
 		}
 		if refused := (*RefusedError)(nil); errors.As(err, &refused) {
-			if l.lane == LaneControl && told != refused.Detail {
+			if l.lane == LaneControl {
 				handler.Refused(l.peer.id, refused)
 			}
-			told = refused.Detail
 		} else if l.setUp(false) && l.lane == LaneControl {
 			handler.PeerDown(l.peer.id, err)
 		}

@@ -3,6 +3,8 @@ package raftnode
 import (
 	"encoding/json"
 	"fmt"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -113,6 +115,7 @@ func (g *Group) decodeCall(from uint64, kind byte, body []byte) func() {
 
 // PeerUp is part of Handler.
 func (g *Group) PeerUp(id uint64) {
+	g.refusals.forget(id)
 	g.logger.Info("peer connected", zap.Uint64("peer", id))
 }
 
@@ -124,15 +127,43 @@ func (g *Group) PeerDown(id uint64, err error) {
 	})
 }
 
-// Refused is part of Handler. A refusal because of the incarnation is final: this node's directory
-// was lost or replaced, and only as a new member may it come back.
+// Refused is part of Handler. A node whose incarnation is refused has lost its directory, and stops.
+// But a peer that lags behind the log may not have heard yet that the node was replaced: what counts
+// is that all peers refuse, or that one keeps to it.
 func (g *Group) Refused(id uint64, err *RefusedError) {
-	switch err.Code {
-	case RefusedIncarnation:
-		g.fail(&WipedError{NodeID: g.cfg.NodeID, Incarnation: g.cfg.Incarnation, Peer: id, Detail: err.Detail})
-	default:
+	first, all, kept := g.refusals.add(id, len(g.members.Load().Members)-1, g.cfg.Clock())
+	if first {
 		g.logger.Error("peer refuses this node", zap.Uint64("peer", id), zap.Error(err))
 	}
+	if err.Code == RefusedIncarnation && (all || kept > g.cfg.RequestTimeout) {
+		g.fail(&WipedError{NodeID: g.cfg.NodeID, Incarnation: g.cfg.Incarnation, Peer: id, Detail: err.Detail})
+	}
+}
+
+// refusals remembers which peers refuse this node, and since when.
+type refusals struct {
+	mu    sync.Mutex
+	since map[uint64]time.Duration
+}
+
+// add says whether the refusal is news, whether all peers refuse, and for how long this one has.
+func (r *refusals) add(id uint64, peers int, now time.Duration) (first, all bool, kept time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.since == nil {
+		r.since = make(map[uint64]time.Duration)
+	}
+	since, known := r.since[id]
+	if !known {
+		since, r.since[id] = now, now
+	}
+	return !known, len(r.since) == peers, now - since
+}
+
+func (r *refusals) forget(id uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.since, id)
 }
 
 // WipedError says that this node came back under its id without its data.

@@ -45,7 +45,7 @@ type Handler interface {
 	// PeerUp and PeerDown tell of streams to a peer; err says why it went down.
 	PeerUp(id uint64)
 	PeerDown(id uint64, err error)
-	// Refused tells that a peer will not talk to this node, and why.
+	// Refused tells that a peer will not talk to this node, and why; again at every attempt.
 	Refused(id uint64, err *RefusedError)
 }
 
