@@ -13,9 +13,17 @@ import (
 	"redoubt/resp"
 )
 
-// Status describes the node for INFO, ROLE and RAFT STATUS. It waits for nothing; what only the
-// leader knows of the members is filled in by statusOfAll.
+// Status describes the node for INFO, ROLE and RAFT STATUS. How far the members are only the leader
+// knows, so on other nodes these fields are zero.
 func (n *Node) Status() command.Status {
+	s := n.status()
+	if n.Leading() {
+		n.addProgress(&s)
+	}
+	return s
+}
+
+func (n *Node) status() command.Status {
 	g := n.group.Status()
 	s := command.Status{
 		ClusterID: n.dir.id.ClusterID, NodeID: n.dir.id.NodeID, Incarnation: n.dir.id.Incarnation,
@@ -46,13 +54,11 @@ func (n *Node) Status() command.Status {
 // progressTimeout bounds how long a description waits for the leader.
 const progressTimeout = time.Second
 
-// statusOfAll is Status with what the leader knows of the members; without an answer of the leader
-// they are shown as not active.
-func (n *Node) statusOfAll() command.Status {
-	s := n.Status()
+// addProgress asks the leader how far each member is. Without an answer they are shown as not active.
+func (n *Node) addProgress(s *command.Status) {
 	commit, progress, err := n.group.Progress(progressTimeout)
 	if err != nil {
-		return s
+		return
 	}
 	for i := range s.Members {
 		m := &s.Members[i]
@@ -60,7 +66,6 @@ func (n *Node) statusOfAll() command.Status {
 		m.Active, m.Match = p.Active, p.Match
 		m.Lag = max(commit, p.Match) - p.Match
 	}
-	return s
 }
 
 // Raft runs a subcommand of RAFT; args[0] is RAFT itself.
@@ -110,7 +115,8 @@ func (n *Node) raftStatus() resp.Reply {
 }
 
 func (n *Node) raftNodes() resp.Reply {
-	s := n.statusOfAll()
+	s := n.status()
+	n.addProgress(&s)
 	out := make([]resp.Reply, 0, len(s.Members))
 	for _, m := range s.Members {
 		role := "voter"

@@ -64,7 +64,7 @@ func (g *Group) turn(soft *raft.SoftState, term uint64) {
 		g.stats.Elections.Add(1)
 	}
 	g.publishView()
-	if was.role != l.role || was.lead != l.lead {
+	if roleName(was.role) != roleName(l.role) || was.lead != l.lead {
 		g.logger.Info("role", zap.String("role", roleName(l.role)), zap.Uint64("term", l.term),
 			zap.Uint64("leader", l.lead))
 	}

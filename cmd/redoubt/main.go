@@ -16,14 +16,16 @@ var version = "dev"
 // space, the value. Flags win over the environment, and that over the file.
 type cli struct {
 	Config  kong.ConfigFlag  `help:"Read settings from this file, one a line: name value."`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
+	Node    nodeFlags        `embed:""`
 
-	Serve  serveCmd  `cmd:"" default:"withargs" help:"Run a node. This is what happens without a command."`
+	Serve  serveCmd  `cmd:"" default:"1" help:"Run a node. This is what happens without a command."`
 	Health healthCmd `cmd:"" help:"Ask a node whether it answers; exit with 0 if it does."`
 }
 
 func main() {
-	parser, err := kong.New(&cli{}, kong.Name("redoubt"),
+	var c cli
+	parser, err := kong.New(&c, kong.Name("redoubt"),
 		kong.Description("A replicated, durable Redis-protocol server."),
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"version": "redoubt " + version},
@@ -35,7 +37,7 @@ func main() {
 	if err != nil { // one line, instead of kong's page of usage in front of it
 		fail(fmt.Errorf("%w (see redoubt --help)", err))
 	}
-	if err := ctx.Run(); err != nil {
+	if err := ctx.Run(&c.Node); err != nil {
 		fail(err)
 	}
 }

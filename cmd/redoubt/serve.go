@@ -18,8 +18,8 @@ import (
 	"redoubt/server"
 )
 
-// serveCmd runs a node.
-type serveCmd struct {
+// nodeFlags are the settings of a node.
+type nodeFlags struct {
 	ID            uint64 `name:"id" help:"This node's number in --cluster."`
 	Listen        string `help:"Address for clients." default:"127.0.0.1:6379"`
 	RaftListen    string `help:"Address for the other nodes. Default: this node's address in --cluster, or the client port + 10000."`
@@ -41,8 +41,11 @@ type serveCmd struct {
 	LogFormat string `help:"console or json." default:"console" enum:"console,json"`
 }
 
+// serveCmd runs a node.
+type serveCmd struct{}
+
 // Run is called by kong. It returns when the node was told to stop, or can't go on.
-func (s *serveCmd) Run() error {
+func (*serveCmd) Run(s *nodeFlags) error {
 	level := zap.NewAtomicLevel()
 	if l, err := zapcore.ParseLevel(s.LogLevel); err == nil { // kong has checked it
 		level.SetLevel(l)
@@ -78,7 +81,7 @@ func (s *serveCmd) Run() error {
 const drainTimeout = 3 * time.Second
 
 // wait returns after an orderly stop, or with the reason for another.
-func (s *serveCmd) wait(node *redoubt.Node, srv *server.Server, served <-chan error, stop <-chan struct{},
+func (s *nodeFlags) wait(node *redoubt.Node, srv *server.Server, served <-chan error, stop <-chan struct{},
 	logger *zap.Logger) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -107,7 +110,7 @@ func (s *serveCmd) wait(node *redoubt.Node, srv *server.Server, served <-chan er
 }
 
 // config turns the flags into the node's configuration.
-func (s *serveCmd) config() (redoubt.Config, error) {
+func (s *nodeFlags) config() (redoubt.Config, error) {
 	cfg := redoubt.Config{ID: s.ID, DataDir: s.DataDir, RaftListen: s.RaftListen, RaftAdvertise: s.RaftAdvertise,
 		ClientAdvertise: s.Advertise, Reads: redoubt.Reads(s.Reads), SnapshotLogBytes: int64(s.SnapshotLogBytes),
 		CacheBytes: int64(s.CacheBytes), HeartbeatInterval: s.HeartbeatInterval,
