@@ -75,16 +75,21 @@ func (s *session) setFlag(flag *bool, value []byte) resp.Reply {
 func clientReply(s *session, args [][]byte) resp.Reply {
 	switch {
 	case is(args[2], "ON"):
-		s.replies = repliesOn
+		s.setReplies(repliesOn)
 		return resp.OK
 	case is(args[2], "OFF"):
-		s.replies = repliesOff
+		s.setReplies(repliesOff)
 	case is(args[2], "SKIP"):
 		s.skip = s.replies == repliesOn
 	default:
 		return errSyntax
 	}
 	return resp.Reply{}
+}
+
+func (s *session) setReplies(mode replyMode) {
+	s.replies, s.skip = mode, false
+	s.guard.silent = mode == repliesOff
 }
 
 // There is no client-side caching: these are the answers to a client that does not track.

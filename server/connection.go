@@ -52,7 +52,7 @@ func quit(s *session, _ [][]byte) resp.Reply {
 func reset(s *session, _ [][]byte) resp.Reply {
 	s.db.Store(0)
 	s.proto.Store(2)
-	s.replies, s.skip = repliesOn, false
+	s.setReplies(repliesOn)
 	s.mu.Lock()
 	s.profile.name = ""
 	s.profile.noEvict, s.profile.noTouch = false, false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tidwall/redcon"
@@ -28,6 +29,8 @@ type handler func(s *session, args [][]byte) resp.Reply
 type route struct {
 	spec    *command.Spec
 	handler handler // nil for the commands of the keyspace
+	word    string  // what clients call it by, in upper and in lower case; none for subcommands
+	lower   string
 	write   bool
 	alone   bool // takes long: no other call shares its segment
 	stats   commandStats
@@ -36,20 +39,20 @@ type route struct {
 // newRoutes finds the handler of each command that has no function of its own.
 func newRoutes(table *command.Table) map[*command.Spec]*route {
 	routes := map[*command.Spec]*route{}
-	add := func(spec *command.Spec) {
+	add := func(spec *command.Spec) *route {
 		r := &route{spec: spec, write: spec.Flags&command.Write != 0}
 		if spec.Run == nil {
-			if r.handler = handlers[spec.Name]; r.handler == nil {
-				r.handler = notHere
-			}
-			r.alone = slow[spec.Name]
+			r.handler, r.alone = handlerOf(spec.Name)
 		} else {
 			r.alone = spec.Flags&command.Scan != 0
 		}
 		routes[spec] = r
+		return r
 	}
 	for _, spec := range table.All() {
-		add(spec)
+		if r := add(spec); spec.Sub == nil {
+			r.word, r.lower = spec.Name, spec.FullName()
+		}
 		for i := range spec.Sub {
 			add(&spec.Sub[i])
 		}
@@ -64,30 +67,36 @@ var handlers = map[string]handler{
 	"RESET": reset,
 
 	"CLIENT CACHING": clientCaching, "CLIENT GETNAME": clientGetName,
-	"CLIENT GETREDIR": clientGetRedir, "CLIENT HELP": help, "CLIENT ID": clientID,
-	"CLIENT INFO": clientInfo, "CLIENT KILL": clientKill, "CLIENT LIST": clientList,
-	"CLIENT NO-EVICT": clientNoEvict, "CLIENT NO-TOUCH": clientNoTouch,
-	"CLIENT PAUSE": clientPause, "CLIENT REPLY": clientReply, "CLIENT SETINFO": clientSetInfo,
-	"CLIENT SETNAME": clientSetName, "CLIENT UNBLOCK": clientUnblock,
-	"CLIENT UNPAUSE": clientUnpause,
+	"CLIENT GETREDIR": clientGetRedir, "CLIENT ID": clientID, "CLIENT INFO": clientInfo,
+	"CLIENT KILL": clientKill, "CLIENT LIST": clientList, "CLIENT NO-EVICT": clientNoEvict,
+	"CLIENT NO-TOUCH": clientNoTouch, "CLIENT PAUSE": clientPause, "CLIENT REPLY": clientReply,
+	"CLIENT SETINFO": clientSetInfo, "CLIENT SETNAME": clientSetName,
+	"CLIENT UNBLOCK": clientUnblock, "CLIENT UNPAUSE": clientUnpause,
 
-	"COMMAND": describe, "COMMAND COUNT": describe, "COMMAND DOCS": describe,
-	"COMMAND GETKEYS": describe, "COMMAND GETKEYSANDFLAGS": describe, "COMMAND HELP": help,
-	"COMMAND INFO": describe, "COMMAND LIST": describe,
+	"CONFIG GET": configGet, "CONFIG RESETSTAT": configResetStat, "CONFIG REWRITE": configRewrite,
+	"CONFIG SET": configSet,
 
-	"CONFIG GET": configGet, "CONFIG HELP": help, "CONFIG RESETSTAT": configResetStat,
-	"CONFIG REWRITE": configRewrite, "CONFIG SET": configSet,
-
-	"INFO": info, "ROLE": role, "TIME": serverTime, "WAIT": wait, "LASTSAVE": lastSave, "SAVE": save,
-	"BGSAVE": backgroundSave, "SHUTDOWN": shutdown, "DEBUG": debug, "OBJECT HELP": help,
-	"RAFT HELP": help, "RAFT LOG": raft, "RAFT NODES": raft, "RAFT REPLACE": raft,
-	"RAFT SNAPSHOT": raft, "RAFT STATUS": raft, "RAFT TRANSFER": raft,
+	"INFO": info, "ROLE": role, "TIME": serverTime, "WAIT": wait, "LASTSAVE": lastSave,
+	"SAVE": save, "BGSAVE": backgroundSave, "SHUTDOWN": shutdown, "DEBUG": debug,
 }
 
-// slow are the handlers that may take their time.
-var slow = map[string]bool{"WAIT": true, "SAVE": true, "DEBUG": true, "SHUTDOWN": true,
-	"RAFT LOG": true, "RAFT NODES": true, "RAFT REPLACE": true, "RAFT SNAPSHOT": true, "RAFT STATUS": true,
-	"RAFT TRANSFER": true}
+// slow are the commands that may take their time, beside those of RAFT.
+var slow = map[string]bool{"WAIT": true, "SAVE": true, "DEBUG": true, "SHUTDOWN": true}
+
+// handlerOf finds what executes a command that has no function in the table.
+func handlerOf(name string) (h handler, isSlow bool) {
+	switch h = handlers[name]; {
+	case h != nil:
+		return h, slow[name]
+	case strings.HasSuffix(name, " HELP"):
+		return help, false
+	case name == "COMMAND", strings.HasPrefix(name, "COMMAND "):
+		return describe, false
+	case strings.HasPrefix(name, "RAFT "):
+		return raft, true
+	}
+	return notHere, false
+}
 
 // describe is in the table itself, since it is about nothing else.
 func describe(s *session, args [][]byte) resp.Reply { return s.server.table.CommandReply(args) }
@@ -130,14 +139,17 @@ func (s *session) segment(commands []redcon.Command) int {
 	return n
 }
 
-// resolve finds the route of a call, or the error for it.
+// resolve finds the route of a call, or the error for it. Most calls are of the same command as
+// the one before.
 func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
+	last := s.last.Load()
+	if last != nil && (string(args[0]) == last.word || string(args[0]) == last.lower) &&
+		(len(args) == last.spec.Arity || last.spec.Arity < 0 && len(args) >= -last.spec.Arity) {
+		return last, resp.Reply{}
+	}
 	spec, refusal := s.server.table.Resolve(args)
 	if spec == nil {
 		return nil, refusal
-	}
-	if last := s.last.Load(); last != nil && last.spec == spec {
-		return last, refusal
 	}
 	r := s.server.routes[spec]
 	s.last.Store(r)
@@ -149,6 +161,7 @@ func (s *session) refuse(args [][]byte, refusal resp.Reply) {
 	if isWebRequest(args[0]) {
 		s.server.log.Warn("a web browser was disconnected: its page sends requests to this port",
 			zap.Stringer("client", s.guard.RemoteAddr()))
+		s.out = s.out[:0]
 		s.leaving = true
 		return
 	}

@@ -45,6 +45,7 @@ type guard struct {
 
 	limits *limits
 	refuse func(text string) // is told the violations of the protocol
+	silent bool              // the client wants no replies, so it gets no errors either
 
 	scanner scanner
 	pooled  any    // what input has to be given back as
@@ -422,7 +423,9 @@ func (g *guard) receive(p []byte) (int, error) {
 // the client would lose the error.
 func (g *guard) reject(scratch []byte) error {
 	g.refuse(g.invalid)
-	g.send([]byte("-ERR Protocol error: " + g.invalid + "\r\n"))
+	if !g.silent {
+		g.send([]byte("-ERR Protocol error: " + g.invalid + "\r\n"))
+	}
 	g.halfClose()
 	_ = g.Conn.SetReadDeadline(time.Now().Add(lingerMax))
 	for {

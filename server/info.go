@@ -151,7 +151,7 @@ func infoPersistence(t *infoText) {
 	st := &t.status
 	t.line("loading", 0)
 	t.line("async_loading", 0)
-	t.line("rdb_bgsave_in_progress", flag(st.SnapshotInProgress || t.server.saving.Load()))
+	t.line("rdb_bgsave_in_progress", oneIf(st.SnapshotInProgress || t.server.saving.Load()))
 	t.line("rdb_last_save_time", st.LastSave)
 	t.line("rdb_last_bgsave_status", okOrErr(st.LastSnapshotOK || st.LastSave == 0))
 	t.line("aof_enabled", 1)
@@ -161,7 +161,7 @@ func infoPersistence(t *infoText) {
 	t.line("aof_current_size", st.LogBytes)
 }
 
-func flag(on bool) int {
+func oneIf(on bool) int {
 	if on {
 		return 1
 	}
@@ -255,7 +255,7 @@ func infoRaft(t *infoText) {
 	t.line("raft_durable_index", st.DurableIndex)
 	t.line("raft_log_bytes", st.LogBytes)
 	t.line("raft_snapshot_bytes", st.SnapshotBytes)
-	t.line("raft_snapshot_in_progress", flag(st.SnapshotInProgress))
+	t.line("raft_snapshot_in_progress", oneIf(st.SnapshotInProgress))
 	t.line("raft_elections", st.Elections)
 	t.line("raft_lease_reads", st.LeaseReads)
 	t.line("raft_round_reads", st.RoundReads)
@@ -263,8 +263,8 @@ func infoRaft(t *infoText) {
 	for i, m := range st.Members {
 		t.line("raft_member"+strconv.Itoa(i), fmt.Sprintf(
 			"id=%d,raft_addr=%s,client_addr=%s,voter=%d,leader=%d,self=%d,active=%d,match=%d,lag=%d",
-			m.ID, m.RaftAddr, m.ClientAddr, flag(m.Voter), flag(m.Leader), flag(m.Self),
-			flag(m.Active), m.Match, m.Lag))
+			m.ID, m.RaftAddr, m.ClientAddr, oneIf(m.Voter), oneIf(m.Leader), oneIf(m.Self),
+			oneIf(m.Active), m.Match, m.Lag))
 	}
 }
 

@@ -64,16 +64,14 @@ func (s *scanner) scan(b []byte, bulkMax int64) (int, verdict) {
 	for i < len(b) {
 		switch s.state {
 		case inCount, inHeader:
-			if n, found := s.scanLine(b[i:]); !found {
-				i += n
-				if s.line > lineBytesMax {
-					return i, s.breaks(s.lineTooLong())
-				}
-				continue
-			} else {
-				i += n
+			n, found := s.scanLine(b[i:])
+			i += n
+			if s.line > lineBytesMax {
+				return i, s.breaks(s.lineTooLong())
 			}
-			s.state++
+			if found {
+				s.state++
+			}
 		case afterCR:
 			b[i] = '\n'
 			i++
