@@ -8,7 +8,7 @@ import (
 const (
 	cacheShards = 64
 	// entryOverhead is what an entry costs beside its key and value: the struct, two allocations'
-	// rounding and its place in a shard's map. Measured, see BenchmarkCacheMemory.
+	// rounding and its place in a shard's map. Measured, see TestEntryOverhead.
 	entryOverhead = 200
 	// A row is not cached when it would take more than this part of its shard.
 	shardFraction = 4

@@ -17,13 +17,25 @@ func (m *Machine) Flush() error {
 		return err
 	}
 	defer m.leave()
+	return m.flush()
+}
+
+// flush does not wait for ever: a flush that fails is tried again and again by Pebble, and the
+// first failure is the last for a machine.
+func (m *Machine) flush() error {
 	if err := m.failure(); err != nil {
 		return err
 	}
-	if err := m.db.Flush(); err != nil {
+	flushed, err := m.db.AsyncFlush()
+	if err != nil {
 		return fmt.Errorf("flush state: %w", err)
 	}
-	return nil
+	select {
+	case <-flushed:
+		return nil
+	case <-m.failed:
+		return m.failErr
+	}
 }
 
 // Durable is a position whose effects, with all before it, a crash cannot take away.

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // counted is entry i of a log whose state at any position is known from the position alone.
@@ -242,6 +244,34 @@ func TestDamageWhileRunning(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(table, ".sst")) {
 		t.Fatalf("the error does not name %s: %v", table, err)
+	}
+}
+
+// A disk that cannot be written to must not look like one that is only slow.
+func TestFlushErrorsStopTheMachine(t *testing.T) {
+	var broken atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	m := openMachine(t, testOptions(t, fs))
+	apply(t, m, 1, calls(0, "SET a v 0")...)
+	broken.Store(true)
+	if err := m.Flush(); !errors.Is(err, errorfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	<-m.Failed()
+	if err := m.Apply([]Entry{counted(2)}, nil); !errors.Is(err, errorfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	if err := m.Checkpoint("copy"); !errors.Is(err, errorfs.ErrInjected) {
+		t.Fatal(err)
+	}
+	wantRead(t, m, 0, 0, "GET a", "$1 v ")
+	if err := m.Close(); !errors.Is(err, errorfs.ErrInjected) {
+		t.Fatal(err)
 	}
 }
 

@@ -49,15 +49,17 @@ type Machine struct {
 	// something is due mostly costs nothing. Raised by readers, lowered while publishing.
 	due [Databases]atomic.Int64
 
-	users      sync.WaitGroup // of the engine without the lock; added to under mu
-	background atomic.Pointer[error]
-	expired    atomic.Uint64
-	randoms    atomic.Uint64 // numbers the reads that asked for a random number
+	users    sync.WaitGroup // of the engine without the lock; added to under mu
+	failed   chan struct{}  // closed after failErr is set
+	failErr  error
+	failOnce sync.Once
+	expired  atomic.Uint64
+	randoms  atomic.Uint64 // numbers the reads that asked for a random number
 }
 
 // Open opens the state in a directory, or makes it.
 func Open(o Options) (*Machine, error) {
-	m := &Machine{exec: o.Exec, cache: newCache(o.CacheBytes)}
+	m := &Machine{exec: o.Exec, cache: newCache(o.CacheBytes), failed: make(chan struct{})}
 	m.pool.New = func() any { return &Txn{m: m} }
 	options := engineOptions(o)
 	options.EventListener = &pebble.EventListener{
@@ -138,17 +140,27 @@ func (m *Machine) enter() error {
 
 func (m *Machine) leave() { m.users.Done() }
 
+// Failed is closed after the first error that makes the state unreliable: one of Apply, or one that
+// Pebble met in the background. Apply says which; the replica must stop.
+func (m *Machine) Failed() <-chan struct{} { return m.failed }
+
 // fail remembers the first error after which the state is not to be relied on, and returns it.
 func (m *Machine) fail(err error) error {
-	m.background.CompareAndSwap(nil, &err)
-	return m.failure()
+	m.failOnce.Do(func() {
+		m.failErr = err
+		close(m.failed)
+	})
+	return m.failErr
 }
 
+// failure is what fail remembers, or nil.
 func (m *Machine) failure() error {
-	if err := m.background.Load(); err != nil {
-		return *err
+	select {
+	case <-m.failed:
+		return m.failErr
+	default:
+		return nil
 	}
-	return nil
 }
 
 // Close makes the state durable and closes the engine, after those who use it have finished.
@@ -162,11 +174,7 @@ func (m *Machine) Close() error {
 	m.mu.Unlock()
 	m.users.Wait()
 	m.writer.pending.reset()
-	err := m.failure()
-	if err == nil {
-		err = m.db.Flush()
-	}
-	return errors.Join(err, m.db.Close())
+	return errors.Join(m.flush(), m.db.Close())
 }
 
 // formatVersion of the keys and rows in the engine. A machine refuses any other.
