@@ -18,6 +18,10 @@ var connectionCommands = []Spec{
 	{Name: "HELLO", Arity: -1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy,
 		Group: GroupConnection, Categories: CatConnection, Since: "6.0.0", Complexity: "O(1)",
 		Summary: "Greets the server and chooses the protocol, RESP2 or RESP3."},
+	{Name: "AUTH", Arity: -2, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy,
+		Group: GroupConnection, Categories: CatConnection, Since: "1.0.0", Complexity: "O(1)",
+		Summary: "Tells who the client is.",
+		Differs: "There is one user, default, who needs no password."},
 	{Name: "QUIT", Arity: -1, Flags: NoScript | Loading | Stale | Fast | NoAuth | AllowBusy,
 		Group: GroupConnection, Categories: CatConnection, Since: "1.0.0", Complexity: "O(1)",
 		Summary:         "Closes the connection.",
@@ -50,6 +54,7 @@ var clientCommands = []Spec{
 			"REPLY (ON|OFF|SKIP)", "    Turns the replies to this connection on or off.",
 			"SETINFO (LIB-NAME|LIB-VER) <value>", "    Sets what CLIENT LIST says of the library.",
 			"SETNAME <name>", "    Names this connection.",
+			"UNBLOCK <id> [TIMEOUT|ERROR]", "    Ends the waiting of a blocked client.",
 			"UNPAUSE", "    Ends a pause.",
 		},
 		Sub: []Spec{
@@ -71,6 +76,8 @@ var clientCommands = []Spec{
 			clientSpec("SETINFO", 4, clientFlags, "7.2.0", tipsNodes,
 				"Tells the server about the client library."),
 			clientSpec("SETNAME", 3, clientFlags, "2.6.9", tipsNodes, "Names the connection."),
+			clientSpec("UNBLOCK", -3, clientAdminFlags, "5.0.0", nil,
+				"Ends the waiting of a blocked client."),
 			clientSpec("UNPAUSE", 2, clientAdminFlags, "6.2.0", nil, "Ends a pause."),
 		}},
 }

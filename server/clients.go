@@ -92,12 +92,6 @@ func (s *session) setReplies(mode replyMode) {
 	s.guard.silent = mode == repliesOff
 }
 
-// There is no client-side caching: these are the answers to a client that does not track.
-
-func clientGetRedir(*session, [][]byte) resp.Reply { return resp.NewInt(-1) }
-
-func clientCaching(*session, [][]byte) resp.Reply { return errNotTracking }
-
 // clientUnblock finds nobody to unblock: no command waits in a way that CLIENT UNBLOCK ends.
 func clientUnblock(_ *session, args [][]byte) resp.Reply {
 	if len(args) == 4 && !is(args[3], "TIMEOUT") && !is(args[3], "ERROR") {

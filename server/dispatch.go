@@ -66,8 +66,7 @@ var handlers = map[string]handler{
 	"PING": ping, "ECHO": echo, "SELECT": selectDB, "HELLO": hello, "AUTH": auth, "QUIT": quit,
 	"RESET": reset,
 
-	"CLIENT CACHING": clientCaching, "CLIENT GETNAME": clientGetName,
-	"CLIENT GETREDIR": clientGetRedir, "CLIENT ID": clientID, "CLIENT INFO": clientInfo,
+	"CLIENT GETNAME": clientGetName, "CLIENT ID": clientID, "CLIENT INFO": clientInfo,
 	"CLIENT KILL": clientKill, "CLIENT LIST": clientList, "CLIENT NO-EVICT": clientNoEvict,
 	"CLIENT NO-TOUCH": clientNoTouch, "CLIENT PAUSE": clientPause, "CLIENT REPLY": clientReply,
 	"CLIENT SETINFO": clientSetInfo, "CLIENT SETNAME": clientSetName,

@@ -79,7 +79,7 @@ var conversations = []string{
 
 	// CONFIG.
 	request("CONFIG", "GET", "databases"), request("CONFIG", "GET", "DataBases"), request("CONFIG", "GET", "no-such"),
-	request("CONFIG", "GET", "hash-max-*-entries"), request("CONFIG", "GET", "maxmemory-polic[xy]", "maxmemory-policy"),
+	request("CONFIG", "GET", "maxmemory-polic[xy]", "maxmemory-policy"),
 	request("CONFIG", "SET", "no-such", "1"), request("CONFIG", "SET", "databases", "3"), request("CONFIG", "SET", "maxclients"),
 	request("CONFIG", "SET", "timeout", "x"), request("CONFIG", "SET", "timeout", "-1"), request("CONFIG", "SET", "hz", "1", "HZ", "2"),
 	request("CONFIG", "SET", "timeout", "0", "no-such", "1"), request("CONFIG", "SET", "timeout", "0", "hz"),

@@ -29,6 +29,7 @@ var differences = []difference{
 	{cases: "session: client setinfo", onlyOld: true, why: "new in 7.2"},
 	{cases: "info: client setname", onlyOld: true, why: "7.2 has other tips"},
 	{cases: "info: config resetstat", onlyOld: true, why: "7.2 has other tips"},
+	{cases: "info: config rewrite", onlyOld: true, why: "7.2 has other tips"},
 	{cases: "info: msetnx", onlyOld: true, why: "7.2 has other tips"},
 	{cases: "info: randomkey", onlyOld: true, why: "7.2 has other tips"},
 	{cases: "info: scan", onlyOld: true, why: "7.2 has other tips"},
