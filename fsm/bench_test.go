@@ -91,7 +91,8 @@ func BenchmarkApply(b *testing.B) {
 						list[i].Args[1] = benchKey(list[i].Args[1][:0], key)
 					}
 					payload = AppendCalls(payload[:0], list)
-					e := Entry{Position: Position{m.applied.Index + 1, 1}, Time: 1, Batches: []Batch{{Payload: payload}}}
+					e := Entry{Position: Position{m.applied.Index + 1, 1}, Time: 1}
+					e.Batches = []Batch{{Payload: payload}}
 					if err := m.Apply([]Entry{e}, nil); err != nil {
 						b.Fatal(err)
 					}

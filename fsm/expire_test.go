@@ -78,7 +78,8 @@ func TestSweep(t *testing.T) {
 	// k9 (910) to k6 (940) are due; the oldest three go first. One more is written in the same
 	// batch and due before them, one was given more time.
 	apply(t, m, 905, calls(0, "EXPIRE k8 0")...)
-	got := show(apply(t, m, 940, calls(0, "SWEEP 0", "SET early v 905", "SWEEP 3", "SWEEP 3", "SWEEP 3", "COUNT")...)...)
+	got := show(apply(t, m, 940, calls(0,
+		"SWEEP 0", "SET early v 905", "SWEEP 3", "SWEEP 3", "SWEEP 3", "COUNT")...)...)
 	if want := ":0 +OK :3 :1 :0 *2 :4 :3 "; got != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}

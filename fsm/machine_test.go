@@ -17,7 +17,8 @@ import (
 func TestReadsSeeWritesOfTheSameRequest(t *testing.T) {
 	m := openMem(t)
 	got := show(apply(t, m, 100, calls(0,
-		"GET a", "SET a 1 0", "GET a", "INCR a", "INCR b", "GET a", "DEL a", "DEL a", "GET a", "COUNT", "KEYS")...)...)
+		"GET a", "SET a 1 0", "GET a", "INCR a", "INCR b", "GET a",
+		"DEL a", "DEL a", "GET a", "COUNT", "KEYS")...)...)
 	want := "$-1 +OK $1 1 :2 :1 $1 2 :1 :0 $-1 *2 :1 :0 *1 $1 b "
 	if got != want {
 		t.Fatalf("got %q, want %q", got, want)
@@ -98,7 +99,8 @@ func TestManyEntriesAreCutIntoBoundedBatches(t *testing.T) {
 	value := strings.Repeat("v", publishBytes/4)
 	var entries []Entry
 	for i := range 5 {
-		entries = append(entries, remoteEntry(uint64(i+1), 1, call(0, fmt.Sprintf("SET k%d %s 0", i, value))))
+		set := call(0, fmt.Sprintf("SET k%d %s 0", i, value))
+		entries = append(entries, remoteEntry(uint64(i+1), 1, set))
 	}
 	if err := m.Apply(entries, []byte("meta")); err != nil {
 		t.Fatal(err)
@@ -143,7 +145,8 @@ func TestFlushDBAndSwapDB(t *testing.T) {
 	if !m.ExpireDue(500) {
 		t.Fatal("the swap lost an expiry time")
 	}
-	got := show(apply(t, m, 1, calls(1, "SET late 1 0", "FLUSHDB", "COUNT", "GET a", "GET late", "SET b 2 0", "KEYS")...)...)
+	got := show(apply(t, m, 1, calls(1,
+		"SET late 1 0", "FLUSHDB", "COUNT", "GET a", "GET late", "SET b 2 0", "KEYS")...)...)
 	if want := "+OK +OK *2 :0 :0 $-1 $-1 +OK *1 $1 b "; got != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}
@@ -216,7 +219,8 @@ func TestScanKeepsCollidingKeysTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(b.Set(appendRowKey(nil, 0, 43, []byte("d")), value, nil), b.Commit(pebble.NoSync)); err != nil {
+	err := b.Set(appendRowKey(nil, 0, 43, []byte("d")), value, nil)
+	if err := errors.Join(err, b.Commit(pebble.NoSync)); err != nil {
 		t.Fatal(err)
 	}
 	wantRead(t, m, 0, 0, "SCAN 0 1", "*2 :43 *3 $1 a $1 b $1 c ")
@@ -264,7 +268,8 @@ func TestScanIsDetachedFromApply(t *testing.T) {
 func TestRandomKey(t *testing.T) {
 	m := openMem(t)
 	wantRead(t, m, 0, 0, "RANDOMKEY", "$0  ")
-	apply(t, m, 1, calls(0, "SET {t}1 v 0", "SET {t}2 v 0", "SET {t}3 v 0", "SET {t}4 v 0", "SET gone v 5")...)
+	apply(t, m, 1, calls(0,
+		"SET {t}1 v 0", "SET {t}2 v 0", "SET {t}3 v 0", "SET {t}4 v 0", "SET gone v 5")...)
 	apply(t, m, 10)
 	seen := map[string]int{}
 	for range 400 {
@@ -285,7 +290,8 @@ func TestRandomNumbersAreReplicated(t *testing.T) {
 	a, b := openMem(t), openMem(t)
 	list := calls(0, "RANDSET x", "NOW", "RANDOMKEY", "RANDSET y", "GET x", "RANDSET z")
 	e, req := localEntry(1, 1, list...)
-	if err := errors.Join(a.Apply([]Entry{e}, nil), b.Apply([]Entry{remoteEntry(1, 1, list...)}, nil)); err != nil {
+	err := b.Apply([]Entry{remoteEntry(1, 1, list...)}, nil)
+	if err := errors.Join(err, a.Apply([]Entry{e}, nil)); err != nil {
 		t.Fatal(err)
 	}
 	if digest(t, a) != digest(t, b) {
@@ -300,7 +306,8 @@ func TestRandomNumbersAreReplicated(t *testing.T) {
 
 func TestFailedCommandsStopTheMachine(t *testing.T) {
 	m := openMem(t)
-	if _, err := m.Read(&Request{Calls: []Call{{Args: [][]byte{[]byte("NOSUCH")}, Read: true}}}, 0); err == nil {
+	unknown := Call{Args: call(0, "NOSUCH").Args, Read: true}
+	if _, err := m.Read(&Request{Calls: []Call{unknown}}, 0); err == nil {
 		t.Fatal("Fail was ignored by Read")
 	}
 	write := Call{Args: call(0, "SET a b 0").Args, Read: true}
@@ -333,7 +340,8 @@ func TestReadersSeeWholeEntries(t *testing.T) {
 	const pairs = 50
 	set := func(n int) (list []Call) {
 		for i := range pairs {
-			list = append(list, calls(0, fmt.Sprintf("SET l%d %d 0", i, n), fmt.Sprintf("SET r%d %d 0", i, n))...)
+			l, r := fmt.Sprintf("SET l%d %d 0", i, n), fmt.Sprintf("SET r%d %d 0", i, n)
+			list = append(list, calls(0, l, r)...)
 		}
 		return list
 	}
