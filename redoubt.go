@@ -73,8 +73,9 @@ func Open(cfg Config) (*Node, error) {
 	if err := n.open(); err != nil {
 		return nil, errors.Join(err, n.closeStorage())
 	}
-	n.stopped.Add(1)
+	n.stopped.Add(2)
 	go n.expire()
+	go n.watch()
 	return n, nil
 }
 
@@ -232,6 +233,16 @@ func (n *Node) expire() {
 				break // no leader: whoever becomes it goes on
 			}
 		}
+	}
+}
+
+// watch stops the node when its state fails in the background.
+func (n *Node) watch() {
+	defer n.stopped.Done()
+	select {
+	case err := <-n.state.failed:
+		n.group.Fail(fmt.Errorf("state: %w", err))
+	case <-n.ctx.Done():
 	}
 }
 

@@ -28,6 +28,9 @@ type replica struct {
 	machine *fsm.Machine
 	name    string // of its directory
 
+	failed chan error    // the first failure of a machine
+	closed chan struct{} // ends the watch on the machines
+
 	// The applier's buffers.
 	entries []fsm.Entry
 	batches []fsm.Batch
@@ -37,7 +40,7 @@ var _ raftnode.StateMachine = (*replica)(nil)
 
 // openReplica opens the current state, or makes the first one with the given membership.
 func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) {
-	r := &replica{dir: dir, opts: opts}
+	r := &replica{dir: dir, opts: opts, failed: make(chan error, 1), closed: make(chan struct{})}
 	name, err := dir.state()
 	if err != nil {
 		return nil, err
@@ -71,7 +74,20 @@ func (r *replica) open(name string) (*fsm.Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state in %s: %w", opts.Dir, err)
 	}
+	go r.watch(m)
 	return m, nil
+}
+
+// watch passes on a failure that no call returns: of a flush or a compaction in the background.
+func (r *replica) watch(m *fsm.Machine) {
+	select {
+	case <-m.Failed():
+		select {
+		case r.failed <- m.Err():
+		default: // another one came first
+		}
+	case <-r.closed:
+	}
 }
 
 // initialize gives the state its initial position, durably, and its name.
@@ -195,6 +211,7 @@ func (r *replica) Restore(dir string) error {
 }
 
 func (r *replica) close() error {
+	close(r.closed)
 	r.swap.Lock()
 	defer r.swap.Unlock()
 	r.mu.Lock()

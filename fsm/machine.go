@@ -153,6 +153,9 @@ func (m *Machine) fail(err error) error {
 	return m.failErr
 }
 
+// Err returns why the machine failed, or nil.
+func (m *Machine) Err() error { return m.failure() }
+
 // failure is what fail remembers, or nil.
 func (m *Machine) failure() error {
 	select {
