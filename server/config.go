@@ -67,7 +67,7 @@ func liveParameters(s *Server) []parameter {
 			check: integer(low, high), apply: func(v string) { apply(mustInt(v)) }}
 	}
 	bulkMax := number("proto-max-bulk-len", s.limits.bulkMax.Load(), 0, 0, s.limits.bulkMax.Store)
-	bulkMax.check = memory(1<<20, bulkMaxMax)
+	bulkMax.check = memory(bulkMaxMin, bulkMaxMax)
 	return []parameter{
 		{name: "loglevel", value: levelName(s.cfg.LogLevel.Level()), check: oneOf(levelNames...),
 			apply: func(v string) { s.cfg.LogLevel.SetLevel(levels[v]) }},
@@ -161,7 +161,7 @@ func tuningParameters() []parameter {
 	}
 }
 
-// get returns the present value. That of loglevel may have changed without CONFIG SET.
+// configValue returns the present value. That of loglevel may have changed without CONFIG SET.
 func (s *Server) configValue(p *parameter) string {
 	if p.name == "loglevel" {
 		return levelName(s.cfg.LogLevel.Level())

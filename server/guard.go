@@ -56,7 +56,7 @@ type guard struct {
 	inline  []byte // what is left of a translated inline command; goes before input
 	found   bool   // inline, or input[next:scanned], is the rest of a whole request
 	stream  bool   // inside a request that is handed on in parts
-	size    int64  // bytes of that request so far
+	size    int64  // bytes handed on of the request at hand
 	full    bool   // the last read from the socket filled the input
 	deep    bool   // the last pipeline was more than the parser takes at once
 	shrinks int    // steps of shrink that are to come
@@ -214,6 +214,7 @@ func (g *guard) take(p []byte) (n int, err error) {
 		}
 		k := copy(p[n:], rest)
 		n += k
+		g.size += int64(k)
 		if g.inline != nil {
 			g.inline = g.inline[k:]
 		} else {
@@ -222,14 +223,26 @@ func (g *guard) take(p []byte) (n int, err error) {
 		if k < len(rest) {
 			return n, nil
 		}
-		g.inline, g.found = nil, false
-		g.handedOn++
+		if g.finishRequest(); g.shrinks > 0 {
+			g.find() // for more
+			return n, nil
+		}
 	}
 	if n == 0 && g.isLong() {
-		g.stream, g.size = true, int64(g.scanned-g.next)
+		g.stream = true
 		return g.takePart(p)
 	}
 	return n, nil
+}
+
+// finishRequest notes that a request was handed on to its end.
+func (g *guard) finishRequest() {
+	g.inline, g.found, g.stream = nil, false, false
+	g.handedOn++
+	if g.size > keptByParser {
+		g.shrinks = 2
+	}
+	g.size = 0
 }
 
 // isLong reports whether the request at hand is one that the input can't or should not hold.
@@ -247,6 +260,7 @@ func (g *guard) takePart(p []byte) (n int, err error) {
 		case g.next < g.scanned:
 			k := copy(p[n:], g.input[g.next:g.scanned])
 			g.next += k
+			g.size += int64(k)
 			n += k
 		case g.next == g.end && g.scanner.body >= smallBuffer:
 			k, err := g.receive(p[n : n+int(min(g.scanner.body, int64(len(p)-n)))])
@@ -267,12 +281,7 @@ func (g *guard) takePart(p []byte) (n int, err error) {
 		}
 	}
 	if g.found && g.next == g.scanned {
-		g.found, g.stream = false, false
-		g.handedOn++
-		if g.size > keptByParser {
-			g.shrinks = 2
-		}
-		g.size = 0
+		g.finishRequest()
 		g.find()
 	}
 	return n, nil
@@ -289,9 +298,6 @@ func (g *guard) find() bool {
 		}
 		n, v := g.scanner.scan(g.input[g.scanned:g.end], g.limits.bulkMax.Load())
 		g.scanned += n
-		if g.stream {
-			g.size += int64(n)
-		}
 		switch v {
 		case whole:
 			g.found = true

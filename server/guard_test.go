@@ -267,3 +267,40 @@ func (c *loopConn) Read(p []byte) (int, error) {
 	c.at += n
 	return n, nil
 }
+
+// After a long request, however it came, redcon's reader must not keep the buffer that it needed.
+func TestGuardShrinksTheParser(t *testing.T) {
+	for _, long := range []string{request("SET", "k", strings.Repeat("v", 1<<20)), // streamed
+		request(wide...), strings.Repeat("word ", 13_000) + "\n", // an inline command
+		strings.Repeat(request("PING"), 3000) + request("SET", "k", big), // with others before it
+	} {
+		conn := &scriptConn{input: []byte(long + request("PING")), sizes: atOnce}
+		l := &limits{}
+		l.bulkMax.Store(testBulkMax)
+		g := newGuard(conn, l, &meter{})
+		lengths := &lengthReader{r: g}
+		reader := redcon.NewReader(lengths)
+		for {
+			if _, err := reader.ReadCommands(); err != nil {
+				break
+			}
+		}
+		if lengths.longest <= keptByParser/2 {
+			t.Errorf("%.20q: the parser needed %d bytes", long, lengths.longest)
+		}
+		if has := max(lengths.before, lengths.last); has > 2*parserBuffer {
+			t.Errorf("%.20q: the parser has %d bytes at the end", long, has)
+		}
+	}
+}
+
+// lengthReader notes the capacity of the buffers that it is given.
+type lengthReader struct {
+	r                     io.Reader
+	longest, before, last int
+}
+
+func (l *lengthReader) Read(p []byte) (int, error) {
+	l.longest, l.before, l.last = max(l.longest, cap(p)), l.last, cap(p)
+	return l.r.Read(p)
+}

@@ -96,7 +96,7 @@ func (s *scanner) scan(b []byte, bulkMax int64) (int, verdict) {
 }
 
 // usualRequest returns the length of the request at the start of b if all of it is there, it is
-// well-formed, and no number has more than five digits. It returns 0 in all other cases, which the
+// well-formed, and no number has more than five digits, so that none is too great. It returns 0 in all other cases, which the
 // scanner has to look at. It is there for speed only.
 func usualRequest(b []byte) int {
 	words, i := usualNumber(b, 1)

@@ -26,8 +26,10 @@ type Config struct {
 	Listen    string // host:port, for CONFIG GET and INFO
 	Advertise string // host:port that clients are told; Listen if empty
 
-	MaxClients      int   // connections at once, 10000 if 0
-	ProtoMaxBulkLen int64 // bytes of one argument, 64 MiB if 0
+	MaxClients int // connections at once, 10000 if 0
+	// ProtoMaxBulkLen is the most bytes of one argument: 64 MiB if 0, at least 1 MiB. A request may
+	// have 1 MiB more than that in all.
+	ProtoMaxBulkLen int64
 
 	LogLevel zap.AtomicLevel // changed by CONFIG SET loglevel
 	Logger   *zap.Logger
@@ -41,7 +43,8 @@ type Config struct {
 const (
 	maxClientsDefault = 10000
 	bulkMaxDefault    = 64 << 20
-	keepAliveDefault  = 300 // seconds
+	bulkMaxMin        = 1 << 20 // as in Redis
+	keepAliveDefault  = 300     // seconds
 	acceptRetryMax    = time.Second
 )
 
@@ -81,6 +84,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	if cfg.ProtoMaxBulkLen == 0 {
 		cfg.ProtoMaxBulkLen = bulkMaxDefault
 	}
+	cfg.ProtoMaxBulkLen = max(cfg.ProtoMaxBulkLen, bulkMaxMin)
 	if cfg.Advertise == "" {
 		cfg.Advertise = cfg.Listen
 	}
