@@ -146,7 +146,7 @@ func (m *Machine) cachePending(p *pending) {
 		case c.entry.row.Kind != 0:
 			m.cache.set(c.entry)
 		default:
-			m.cache.remove(c.entry.space, c.entry.hash)
+			m.cache.remove(c.entry.space, c.entry.hash, c.entry.key)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -53,8 +54,13 @@ func cacheID(space uint32, hash uint64) uint64 {
 // What goes is decided by SIEVE (Zhang et al., NSDI 2024): a hit only marks an entry, and a hand
 // that walks from old to new takes the first unmarked one. A scan of cold keys passes through
 // without pushing out the hot ones.
+//
+// As long as the cache holds every row that there is, a key that is not in it does not exist, and
+// nobody has to look in the engine: complete says so. It ends with the first row that the cache
+// refuses or lets go, and comes back when the machine is empty.
 type cache struct {
-	shards [cacheShards]shard
+	shards   [cacheShards]shard
+	complete atomic.Bool
 }
 
 type shard struct {
@@ -108,11 +114,16 @@ func (c *cache) set(e *entry) {
 	if old != nil {
 		e.visited = old.visited // a rewritten hot row stays hot
 		s.unlink(id, old)
+		if !old.is(e.space, e.hash, e.key) {
+			c.complete.Store(false)
+		}
 	}
 	if e.cost() > s.capacity/shardFraction {
+		c.complete.Store(false)
 		return
 	}
 	for s.used+e.cost() > s.capacity {
+		c.complete.Store(false)
 		s.evict()
 	}
 	s.entries[id] = e
@@ -127,17 +138,17 @@ func (c *cache) set(e *entry) {
 }
 
 // remove forgets a key.
-func (c *cache) remove(space uint32, hash uint64) {
+func (c *cache) remove(space uint32, hash uint64, key []byte) {
 	id := cacheID(space, hash)
 	s := c.shard(id)
 	s.mu.Lock()
-	if e := s.entries[id]; e != nil {
+	if e := s.entries[id]; e != nil && e.is(space, hash, key) {
 		s.unlink(id, e)
 	}
 	s.mu.Unlock()
 }
 
-// clear forgets everything.
+// clear forgets everything, when there are no rows left.
 func (c *cache) clear() {
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -146,6 +157,7 @@ func (c *cache) clear() {
 		s.head, s.tail, s.hand, s.used = nil, nil, nil, 0
 		s.mu.Unlock()
 	}
+	c.complete.Store(true)
 }
 
 // evict takes out one entry; there is one.

@@ -80,6 +80,7 @@ func Open(o Options) (*Machine, error) {
 	}
 	m.writer = &Txn{m: m, ks: &keyspace{}, pending: newPending()}
 	*m.writer.ks, m.writer.now = m.ks, m.time
+	m.cache.complete.Store(m.ks.empty())
 	return m, nil
 }
 

@@ -146,7 +146,10 @@ func (tx *Txn) find(space uint32, hash uint64, key []byte) *entry {
 	if e := tx.m.cache.get(space, hash, key); e != nil {
 		return e
 	}
-	e := tx.load(space, hash, key)
+	var e *entry
+	if !tx.m.cache.complete.Load() {
+		e = tx.load(space, hash, key)
+	}
 	if e != nil {
 		tx.m.cache.set(e)
 	}
@@ -274,6 +277,9 @@ func (tx *Txn) replace(e *entry) (before header) {
 func (tx *Txn) storedHeader(space uint32, hash uint64, key []byte) header {
 	if e := tx.m.cache.get(space, hash, key); e != nil {
 		return e.header()
+	}
+	if tx.m.cache.complete.Load() {
+		return header{}
 	}
 	row, closer := tx.get(space, hash, key)
 	if closer == nil {

@@ -131,6 +131,7 @@ type loopState struct {
 	queue     []item // proposals not yet in the log or on their way to the leader
 	appending int    // MsgStorageAppend with entries that the appender has not finished
 
+	notices  map[uint64]*pb.Message // by follower: see holdNotice
 	nextSeq  uint64
 	fwd      forwardState
 	origins  map[uint64]uint64 // as leader: origin -> the sequence number expected next
@@ -159,6 +160,7 @@ func Open(cfg Config) (*Group, error) {
 	g.applies.init()
 	g.pending.m = make(map[uint64]*Proposal)
 	g.loop.nextSeq = 1
+	g.loop.notices = make(map[uint64]*pb.Message)
 	if err := g.recover(); err != nil {
 		return nil, err
 	}
@@ -352,7 +354,9 @@ func (g *Group) tick() {
 func (g *Group) flow() {
 	switch {
 	case g.loop.role == raft.StateLeader:
-		g.proposeQueued()
+		if !g.proposeQueued() && g.loop.appending == 0 {
+			g.sendNotices()
+		}
 	case g.loop.lead != raft.None:
 		g.forwardQueued()
 	}

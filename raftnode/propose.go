@@ -107,14 +107,18 @@ func (g *Group) Propose(p *Proposal) error {
 }
 
 // proposeQueued makes entries of the queue, as the leader. What arrives while an entry is being
-// written becomes the next one, so that one sync and one round of messages carry many proposals.
-func (g *Group) proposeQueued() {
+// written becomes the next one, so that one sync and one round of messages carry many proposals. It
+// says whether it proposed anything.
+func (g *Group) proposeQueued() bool {
 	l := &g.loop
+	proposed := false
 	for len(l.queue) > 0 && l.appending == 0 && g.proposeEntry() {
+		proposed = true
 	}
 	if len(l.queue) == 0 {
 		l.queue = nil
 	}
+	return proposed
 }
 
 // proposeEntry proposes one entry from the front of the queue and says whether raft took it.

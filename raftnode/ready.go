@@ -33,8 +33,34 @@ func (g *Group) handleReady() {
 		case raft.LocalApplyThread:
 			g.applies.put(applyTask{message: m})
 		default:
-			g.sendRaft(m)
+			if !g.holdNotice(m) {
+				g.sendRaft(m)
+			}
 		}
+	}
+}
+
+// holdNotice keeps back a message that tells a follower of a commit and nothing else, while an entry
+// is being written: the next entry follows at once and tells of the commit as well. Half of all
+// messages between busy nodes would be such notices and their acknowledgements.
+func (g *Group) holdNotice(m *pb.Message) bool {
+	l := &g.loop
+	if m.GetType() != pb.MsgApp {
+		return false
+	}
+	if len(m.GetEntries()) > 0 || l.appending == 0 {
+		delete(l.notices, m.GetTo())
+		return false
+	}
+	l.notices[m.GetTo()] = m
+	return true
+}
+
+// sendNotices sends what holdNotice kept, when no entry came after it.
+func (g *Group) sendNotices() {
+	for to, m := range g.loop.notices {
+		delete(g.loop.notices, to)
+		g.sendRaft(m)
 	}
 }
 
@@ -46,6 +72,7 @@ func (g *Group) turn(soft *raft.SoftState, term uint64) {
 		l.term = term
 		l.origins = nil
 		l.fwd = forwardState{}
+		clear(l.notices)
 	}
 	if soft != nil {
 		if (l.lead == raft.None) != (soft.Lead == raft.None) {
