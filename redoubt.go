@@ -31,7 +31,9 @@ const (
 	// logMemTableBytes exceeds what is usually kept of the log, so that truncation meets most entries
 	// in memory and they are never written to a table.
 	logMemTableBytes = 128 << 20
-	stateMemTable    = 64 << 20
+	// stateMemTable is small, so that the places where keys are inserted stay in the processor's caches:
+	// with 8 to 16 MiB, pipelined SETs measured 5 to 8 % faster than with 64 MiB.
+	stateMemTable = 16 << 20
 	// expireEvery is how often the leader looks for keys that are due.
 	expireEvery = 100 * time.Millisecond
 	// sweepMax is how many keys one log entry deletes at most because they are due.
