@@ -47,7 +47,7 @@ func (n *Node) status() command.Status {
 			s.Role = "learner"
 		}
 	}
-	s.DurableIndex = g.Snapshot.Index
+	s.DurableIndex = n.state.Durable().Index
 	return s
 }
 

@@ -151,6 +151,18 @@ func (r *replica) ExpireDue(now int64) bool {
 	return r.machine.ExpireDue(now)
 }
 
+// Durable returns the position up to which the state survives a crash by itself; zero when it can't be
+// read, which the next flush will complain about.
+func (r *replica) Durable() fsm.Position {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	pos, err := r.machine.Durable()
+	if err != nil {
+		return fsm.Position{}
+	}
+	return pos
+}
+
 // Stats describes the state.
 func (r *replica) Stats() fsm.Stats {
 	r.mu.RLock()

@@ -28,14 +28,14 @@ type Status struct {
 	FirstIndex, LastIndex, SnapshotIndex uint64
 	DurableIndex                         uint64
 
-	LogBytes, SnapshotBytes int64
-	SnapshotInProgress      bool
-	LastSave                int64 // unix time in seconds
-	LastSnapshotOK          bool
+	LogBytes           int64
+	SnapshotInProgress bool
+	LastSave           int64 // unix time in seconds
+	LastSnapshotOK     bool
 
 	Members []Member
 
-	Elections  uint64 // that this node has seen or called
+	Elections  uint64 // that this node has won
 	LeaseReads uint64 // reads answered under the leader's lease
 	RoundReads uint64 // reads that needed a round of the quorum
 

@@ -248,11 +248,7 @@ func (g *Group) logMember(from uint64, m Member) {
 	if _, changes := g.members.Load().with(m); !changes || m.ID != from {
 		return
 	}
-	data, err := encodeMember(entryMember, m)
-	if err == nil {
-		err = g.loop.rn.Propose(data)
-	}
-	if err != nil { // it announces itself again
+	if err := g.loop.rn.Propose(encodeJSON(entryMember, m)); err != nil { // it announces itself again
 		g.logger.Debug("announcement not logged", zap.Uint64("node", from), zap.Error(err))
 	}
 }

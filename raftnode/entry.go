@@ -74,11 +74,6 @@ func decodeBatch(data []byte, each func(origin, seq uint64, payload []byte)) (ti
 	return timeMS, seed, nil
 }
 
-func encodeMember(kind byte, m Member) ([]byte, error) {
-	body, err := json.Marshal(m)
-	return append([]byte{kind}, body...), err
-}
-
 func decodeMember(data []byte) (Member, error) {
 	var m Member
 	if err := json.Unmarshal(data[1:], &m); err != nil {

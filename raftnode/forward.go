@@ -33,7 +33,6 @@ func (g *Group) forwardQueued() {
 	}
 	l.queue = nil
 	l.fwd.quiet = 0
-	g.stats.Forwarded.Add(uint64(len(batch)))
 	g.sendForwards(batch)
 }
 

@@ -100,6 +100,7 @@ func decodeRaft(body []byte, from, to uint64) (*pb.Message, bool) {
 	return m, m.GetTerm() != 0
 }
 
+// encodeJSON encodes the frames, and the log entries, that are rare.
 func encodeJSON(kind byte, v any) []byte {
 	body, err := json.Marshal(v)
 	if err != nil {

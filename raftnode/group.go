@@ -140,8 +140,7 @@ type loopState struct {
 	reads        readState
 	leaseBarred  uint64 // no lease in this term, because leadership was to be transferred
 	noVotesUntil time.Duration
-	leaderSince  time.Duration // when the present state of having or not having a leader began
-	heartbeat    int           // ticks since the last lease round
+	heartbeat    int // ticks since the last lease round
 }
 
 // Open starts the group. The log and the state machine must hold the same node's data.

@@ -1,6 +1,7 @@
 package raftnode
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -32,7 +33,7 @@ type membership struct {
 // InitialPosition, before any entry.
 func InitialMembership(clusterID uint64, members []Member) ([]byte, error) {
 	ms := membership{ClusterID: clusterID, Members: slices.Clone(members)}
-	slices.SortFunc(ms.Members, func(a, b Member) int { return int(a.ID) - int(b.ID) })
+	slices.SortFunc(ms.Members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 	return json.Marshal(ms)
 }
 

@@ -150,8 +150,6 @@ func (g *Group) proposeEntry() bool {
 	}
 	l.nextSeq += uint64(n)
 	l.queue = l.queue[n:]
-	g.stats.Entries.Add(1)
-	g.stats.Proposals.Add(uint64(n))
 	return true
 }
 
@@ -174,28 +172,28 @@ func (g *Group) resolve(term uint64) {
 		queue = append(queue, item{local: p, payload: p.Payload})
 	}
 	g.loop.queue = append(queue, g.loop.queue...)
-	g.stats.Reproposed.Add(uint64(len(dead)))
 }
 
 // expire ends what has waited too long.
 func (g *Group) expire() {
 	l := &g.loop
-	now := g.cfg.Clock()
-	tooLong := func(since time.Duration) bool {
-		waited := now - since
-		leaderless := l.lead == raft.None && waited > g.cfg.RequestTimeout
-		return leaderless || waited > hardTimeoutFactor*g.cfg.RequestTimeout
-	}
 	l.queue = slices.DeleteFunc(l.queue, func(it item) bool {
-		if it.local == nil || !tooLong(it.local.since) {
+		if it.local == nil || !g.tooLong(it.local.since) {
 			return false
 		}
 		it.local.finish(ErrNoLeader)
 		return true
 	})
-	for _, p := range g.pending.takeIf(func(p *Proposal) bool { return tooLong(p.since) }) {
+	for _, p := range g.pending.takeIf(func(p *Proposal) bool { return g.tooLong(p.since) }) {
 		p.finish(ErrUncertain)
 	}
+}
+
+// tooLong says whether a request that waits since then has to be ended.
+func (g *Group) tooLong(since time.Duration) bool {
+	waited := g.cfg.Clock() - since
+	return waited > g.cfg.RequestTimeout && g.loop.lead == raft.None ||
+		waited > hardTimeoutFactor*g.cfg.RequestTimeout
 }
 
 // abandon ends everything that waits, when the group closes and its goroutines have ended.

@@ -214,12 +214,10 @@ func (g *Group) tickReads() {
 
 func (g *Group) expireReads() {
 	l := &g.loop
-	now := g.cfg.Clock()
 	expire := func(waiters []*readWaiter) []*readWaiter {
 		keep := waiters[:0]
 		for _, w := range waiters {
-			waited := now - w.since
-			if waited > g.cfg.RequestTimeout && l.lead == raft.None || waited > hardTimeoutFactor*g.cfg.RequestTimeout {
+			if g.tooLong(w.since) {
 				finishReads(g, []*readWaiter{w}, 0, ErrNoLeader)
 				continue
 			}

@@ -75,9 +75,6 @@ func (g *Group) turn(soft *raft.SoftState, term uint64) {
 		clear(l.notices)
 	}
 	if soft != nil {
-		if (l.lead == raft.None) != (soft.Lead == raft.None) {
-			l.leaderSince = g.cfg.Clock()
-		}
 		l.role, l.lead = soft.RaftState, soft.Lead
 	}
 	if was.role == raft.StateLeader && l.role != raft.StateLeader {

@@ -67,10 +67,11 @@ func (g *Group) MakeSnapshot() (Position, error) {
 		return pos, err
 	}
 	g.sinceSnap.Add(-grown)
-	g.stats.SnapshotsMade.Add(1)
 	g.logger.Info("snapshot made", zap.Uint64("index", pos.Index), zap.Duration("took", time.Since(start)))
 	upTo := pos.Index
-	g.call(func() { upTo = g.truncationPoint(pos.Index) })
+	if !g.call(func() { upTo = g.truncationPoint(pos.Index) }) {
+		return pos, ErrClosed // and the log may be closed by now
+	}
 	if err := g.cfg.Log.Truncate(upTo); err != nil && !errors.Is(err, raft.ErrCompacted) {
 		return pos, err
 	}
@@ -126,7 +127,6 @@ func (g *Group) sendSnapshot(m *pb.Message) {
 			return
 		}
 	} else {
-		g.stats.SnapshotsSent.Add(1)
 		g.logger.Info("snapshot sent", zap.Uint64("to", to), zap.Int64("bytes", size),
 			zap.Uint64("index", m.GetSnapshot().GetMetadata().GetIndex()), zap.Duration("took", time.Since(start)))
 	}

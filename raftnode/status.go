@@ -12,9 +12,9 @@ import (
 
 // Stats counts what the group did since the start.
 type Stats struct {
-	Elections, Entries, Proposals, Forwarded, Reproposed atomic.Uint64
-	LeaseReads, RoundReads                               atomic.Uint64
-	SnapshotsMade, SnapshotsSent, SnapshotsReceived      atomic.Uint64
+	Elections              atomic.Uint64 // won
+	LeaseReads, RoundReads atomic.Uint64
+	SnapshotsReceived      atomic.Uint64
 }
 
 // View is the part of a node's state that changes only with its role.
@@ -203,9 +203,7 @@ func (g *Group) replace(id, incarnation uint64) {
 	if _, changes := g.members.Load().replaced(m); !changes || id == g.cfg.NodeID {
 		return
 	}
-	if data, err := encodeMember(entryReplace, m); err == nil {
-		_ = g.loop.rn.Propose(data) // who asked sees that nothing happens, and asks again
-	}
+	_ = g.loop.rn.Propose(encodeJSON(entryReplace, m)) // who asked sees that nothing happens, and asks again
 }
 
 // poll waits until ok says so.

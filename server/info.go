@@ -254,7 +254,6 @@ func infoRaft(t *infoText) {
 	t.line("raft_snapshot_index", st.SnapshotIndex)
 	t.line("raft_durable_index", st.DurableIndex)
 	t.line("raft_log_bytes", st.LogBytes)
-	t.line("raft_snapshot_bytes", st.SnapshotBytes)
 	t.line("raft_snapshot_in_progress", oneIf(st.SnapshotInProgress))
 	t.line("raft_elections", st.Elections)
 	t.line("raft_lease_reads", st.LeaseReads)
