@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	_ "redoubt"
+	_ "redoubt/server"
 )
 
 // patience is how long a condition may take that should come much sooner.
@@ -35,6 +38,20 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+// TestSources opens what the binary is built from beside the packages imported above: Go repeats the
+// result of a test that has run until what it was built from, or a file that a test opened, changes.
+func TestSources(t *testing.T) {
+	names, err := filepath.Glob("../../cmd/redoubt/*.go")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no sources of the command: %v", err)
+	}
+	for _, name := range names {
+		if _, err := os.ReadFile(name); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // process is one node.
