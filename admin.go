@@ -30,7 +30,7 @@ func (n *Node) status() command.Status {
 		Role: g.Role, Term: g.Term, Leader: g.Leader,
 		Commit: g.Commit, Applied: g.Applied, FirstIndex: g.FirstIndex, LastIndex: g.LastIndex,
 		SnapshotIndex: g.Snapshot.Index, LogBytes: g.LogBytes, SnapshotInProgress: g.MakingSnapshot,
-		LastSnapshotOK: true, Elections: g.Stats.Elections.Load(), LeaseReads: g.Stats.LeaseReads.Load(),
+		CheckedIndex: g.Checked, Corrupt: g.Corrupt, LastSnapshotOK: true, Elections: g.Stats.Elections.Load(), LeaseReads: g.Stats.LeaseReads.Load(),
 		RoundReads: g.Stats.RoundReads.Load(), FSM: n.state.Stats()}
 	pos, _ := n.state.State()
 	s.AppliedTerm = pos.Term
@@ -39,7 +39,8 @@ func (n *Node) status() command.Status {
 	}
 	for _, m := range g.Members {
 		s.Members = append(s.Members, command.Member{ID: m.ID, RaftAddr: m.RaftAddr, ClientAddr: m.ClientAddr,
-			Voter: !m.Learner, Leader: m.ID == g.Leader, Self: m.ID == s.NodeID, Incarnation: m.Incarnation})
+			Voter: !m.Learner, Leader: m.ID == g.Leader, Self: m.ID == s.NodeID, Incarnation: m.Incarnation,
+			Corrupt: m.ID == s.NodeID && g.Corrupt != ""})
 		if m.ID == g.Leader {
 			s.LeaderClientAddr = m.ClientAddr
 		}
@@ -47,6 +48,8 @@ func (n *Node) status() command.Status {
 			s.Role = "learner"
 		}
 	}
+	s.Space, s.NodeSpace = n.group.Space().String(), n.space.Level().String()
+	s.FreeDisk, s.MinFreeDisk = n.space.free.Load(), n.space.reserve
 	s.DurableIndex = n.state.Durable().Index
 	return s
 }
@@ -63,13 +66,14 @@ func (n *Node) addProgress(s *command.Status) {
 	for i := range s.Members {
 		m := &s.Members[i]
 		p := progress[m.ID]
-		m.Active, m.Match = p.Active, p.Match
+		m.Active, m.Match, m.Space = p.Active, p.Match, p.Space
+		m.Corrupt = m.Corrupt || p.Corrupt
 		m.Lag = max(commit, p.Match) - p.Match
 	}
 }
 
 // Raft runs a subcommand of RAFT; args[0] is RAFT itself.
-func (n *Node) Raft(_ context.Context, args [][]byte) resp.Reply {
+func (n *Node) Raft(ctx context.Context, args [][]byte) resp.Reply {
 	sub := strings.ToUpper(string(args[1]))
 	switch {
 	case sub == "STATUS" && len(args) == 2:
@@ -86,6 +90,8 @@ func (n *Node) Raft(_ context.Context, args [][]byte) resp.Reply {
 			return resp.NewError("ERR snapshot failed: " + err.Error())
 		}
 		return resp.NewInt(int64(pos.Index))
+	case sub == "VERIFY" && len(args) == 2:
+		return n.raftVerify(ctx)
 	case sub == "LOG" && len(args) == 4:
 		return n.raftLog(args[2], args[3])
 	}
@@ -111,6 +117,11 @@ func (n *Node) raftStatus() resp.Reply {
 	num("log_bytes", uint64(s.LogBytes))
 	num("snapshot", s.SnapshotIndex)
 	text("reads", string(n.cfg.Reads))
+	num("checked", s.CheckedIndex)
+	text("corrupt", s.Corrupt)
+	text("space", s.Space)
+	text("node_space", s.NodeSpace)
+	num("free_disk", s.FreeDisk)
 	return resp.NewMap(m)
 }
 
@@ -136,6 +147,8 @@ func (n *Node) raftNodes() resp.Reply {
 			resp.NewBulkString("lag"), resp.NewInt(int64(m.Lag)),
 			resp.NewBulkString("self"), resp.NewInt(boolInt(m.Self)),
 			resp.NewBulkString("incarnation"), resp.NewBulkString(hex(m.Incarnation)),
+			resp.NewBulkString("corrupt"), resp.NewInt(boolInt(m.Corrupt)),
+			resp.NewBulkString("space"), resp.NewBulkString(m.Space),
 		}))
 	}
 	return resp.NewArray(out)

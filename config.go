@@ -64,6 +64,14 @@ type Config struct {
 	HeartbeatInterval, ElectionTimeout time.Duration
 	// RequestTimeout is how long a request waits while there is no leader. Default: 5 s.
 	RequestTimeout time.Duration
+	// MinFreeDisk is how many bytes of the data directory's file system are kept free: with less, writes
+	// that make the data grow are refused. Default: 256 MiB; negative: none.
+	MinFreeDisk int64
+	// DiskUsage measures the free space. Default: asks the operating system.
+	DiskUsage DiskUsage
+	// AcceptLoss lets a node that is alone start although its log has lost acknowledged writes, which are
+	// then gone for good. Without it such a node is refused; one that has others always is.
+	AcceptLoss bool
 	// Commands are added to the built-in ones. They must be the same on all nodes.
 	Commands []command.Spec
 	// Logger gets the node's log. Default: none.
@@ -100,6 +108,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 256 << 20
+	}
+	if c.MinFreeDisk == 0 {
+		c.MinFreeDisk = 256 << 20
+	}
+	if c.DiskUsage == nil {
+		c.DiskUsage = freeBytes
 	}
 	if c.HeartbeatInterval == 0 {
 		c.HeartbeatInterval = 100 * time.Millisecond

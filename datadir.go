@@ -7,14 +7,16 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math/rand/v2"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"redoubt/failpoint"
 )
 
 // dirFormat is the version of the data directory's layout. A directory of a later version is refused.
-const dirFormat = 1
+// Since version 2 the log notes what was acknowledged; to a directory of version 1 this is added.
+const dirFormat = 2
 
 // Names in a data directory.
 const (
@@ -41,14 +43,15 @@ type identity struct {
 // dataDir is an open data directory.
 type dataDir struct {
 	fs   vfs.FS
+	rand func() uint64
 	root string
 	id   identity
 	lock io.Closer
 }
 
 // openDataDir locks the directory, making it if need be, and reads or makes its identity.
-func openDataDir(fs vfs.FS, cfg Config) (*dataDir, error) {
-	d := &dataDir{fs: fs, root: cfg.DataDir}
+func openDataDir(fs vfs.FS, rand func() uint64, cfg Config) (*dataDir, error) {
+	d := &dataDir{fs: fs, rand: rand, root: cfg.DataDir}
 	if err := fs.MkdirAll(d.root, 0o755); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
@@ -57,7 +60,12 @@ func openDataDir(fs vfs.FS, cfg Config) (*dataDir, error) {
 		return nil, fmt.Errorf("data directory %s is in use by another process: %w", d.root, err)
 	}
 	d.lock = lock
-	if err := d.identify(cfg); err != nil {
+	err = d.identify(cfg)
+	if err == nil && !d.id.Initialized {
+		// A directory that vanished in a power cut would come back as another incarnation.
+		err = syncDir(fs, d.parent())
+	}
+	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
@@ -101,13 +109,20 @@ func (d *dataDir) create(cfg Config) error {
 			return fmt.Errorf("data directory %s holds %s but no %s file: it is damaged", d.root, name, identityFile)
 		}
 	}
-	d.id = identity{Format: dirFormat, NodeID: cfg.ID, Incarnation: rand.Uint64() | 1, Cluster: FormatCluster(cfg.Cluster)}
+	d.id = identity{Format: dirFormat, NodeID: cfg.ID, Incarnation: d.rand() | 1, Cluster: FormatCluster(cfg.Cluster)}
 	if len(cfg.Cluster) > 0 {
 		d.id.ClusterID = clusterID(cfg.Cluster)
 	} else {
-		d.id.ClusterID = rand.Uint64() | 1
+		d.id.ClusterID = d.rand() | 1
 	}
 	return d.saveIdentity()
+}
+
+func (d *dataDir) parent() string {
+	if dir := d.fs.PathDir(d.root); dir != "" {
+		return dir
+	}
+	return "."
 }
 
 func (d *dataDir) saveIdentity() error {
@@ -190,6 +205,9 @@ func (d *dataDir) write(name string, body []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", tmp, err)
 	}
+	if err := failpoint.FileRenameBefore.Err(); err != nil {
+		return err
+	}
 	if err := d.fs.Rename(tmp, d.path(name)); err != nil {
 		return fmt.Errorf("replace %s: %w", d.path(name), err)
 	}
@@ -197,8 +215,10 @@ func (d *dataDir) write(name string, body []byte) error {
 }
 
 // sync makes the names in the directory durable.
-func (d *dataDir) sync() error {
-	dir, err := d.fs.OpenDir(d.root)
+func (d *dataDir) sync() error { return syncDir(d.fs, d.root) }
+
+func syncDir(fs vfs.FS, path string) error {
+	dir, err := fs.OpenDir(path)
 	if err != nil {
 		return err
 	}

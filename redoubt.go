@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -44,13 +45,16 @@ const (
 
 // Node is one replica. Its methods may be called by any number of goroutines.
 type Node struct {
-	cfg    Config
-	table  *command.Table
-	dir    *dataDir
-	log    *raftnode.Log
-	state  *replica
-	group  *raftnode.Group
-	logger *zap.Logger
+	cfg      Config
+	platform platform
+	table    *command.Table
+	dir      *dataDir
+	log      *raftnode.Log
+	state    *replica
+	group    *raftnode.Group
+	space    *spaceWatch
+	logger   *zap.Logger
+	broken   chan error // a failure of the log in the background
 
 	proposals sync.Pool // *raftnode.Proposal
 	ctx       context.Context
@@ -65,26 +69,57 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	table, err := command.NewTable(cfg.Commands...)
+	n, err := openOn(system, cfg)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, table: table, logger: cfg.Logger}
-	n.ctx, n.closing = context.WithCancel(context.Background())
-	n.proposals.New = func() any { return raftnode.NewProposal() }
-	if err := n.open(); err != nil {
-		return nil, errors.Join(err, n.closeStorage())
-	}
-	n.stopped.Add(2)
+	n.stopped.Add(4)
+	go n.scrub()
+	go n.watchSpace()
 	go n.expire()
 	go n.watch()
 	return n, nil
 }
 
+// openOn opens a node on a platform, without the goroutines that look after it.
+func openOn(p platform, cfg Config) (*Node, error) {
+	table, err := command.NewTable(cfg.Commands...)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, table: table, logger: cfg.Logger, platform: p, broken: make(chan error, 1)}
+	n.ctx, n.closing = context.WithCancel(context.Background())
+	n.proposals.New = func() any { return raftnode.NewProposal() }
+	if err := n.open(); err != nil {
+		return nil, oneLine(errors.Join(err, n.closeStorage()))
+	}
+	return n, nil
+}
+
+// platform is what a node stands on: all that it has from outside of itself. Simulations have others.
+type platform struct {
+	fs     vfs.FS
+	rand   func() uint64        // for names and seeds
+	wall   func() int64         // ms since 1970
+	clock  func() time.Duration // monotonic; nil: the system's
+	listen func(addr string) (raftnode.Transport, error)
+	group  func(raftnode.Config) (*raftnode.Group, error)
+	still  bool // the state engine does nothing by itself
+}
+
+var system = platform{fs: vfs.Default, rand: rand.Uint64, wall: func() int64 { return time.Now().UnixMilli() },
+	listen: func(addr string) (raftnode.Transport, error) {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		return raftnode.NewGRPC(ln), nil
+	}, group: raftnode.Open}
+
 // open opens what lies on disk, from the directory's lock to the raft group.
 func (n *Node) open() (err error) {
 	cfg := n.cfg
-	if n.dir, err = openDataDir(vfs.Default, cfg); err != nil {
+	if n.dir, err = openDataDir(n.platform.fs, n.platform.rand, cfg); err != nil {
 		return err
 	}
 	id := n.dir.id
@@ -92,9 +127,7 @@ func (n *Node) open() (err error) {
 		cfg.Cluster = map[uint64]string{id.NodeID: cfg.RaftAdvertise}
 	}
 	logger := pebbleLogger{n.logger.Sugar()}
-	n.log, err = raftnode.OpenLog(raftnode.LogOptions{FS: n.dir.fs, Dir: n.dir.path(logDir),
-		TailBytes: logTailBytes, MemTableBytes: logMemTableBytes, Logger: logger})
-	if err != nil {
+	if n.log, err = n.openLog(logger); err != nil {
 		return err
 	}
 	members := make([]raftnode.Member, 0, len(cfg.Cluster))
@@ -106,7 +139,7 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.state, err = openReplica(n.dir, fsm.Options{CacheBytes: cfg.CacheBytes, BlockCacheBytes: cfg.CacheBytes,
-		MemTableBytes: stateMemTable, Exec: n.table.Exec, Logger: logger}, meta)
+		MemTableBytes: stateMemTable, Still: n.platform.still, Exec: n.table.Exec, Logger: logger}, meta)
 	if err != nil {
 		return err
 	}
@@ -116,18 +149,48 @@ func (n *Node) open() (err error) {
 	return n.join(cfg)
 }
 
+// openLog opens the raft log, or makes it on the first start.
+func (n *Node) openLog(logger pebbleLogger) (*raftnode.Log, error) {
+	expect := raftnode.ExpectNothing
+	switch {
+	case n.dir.id.Initialized && n.dir.id.Format == 1:
+		expect = raftnode.ExpectLog
+	case n.dir.id.Initialized:
+		expect = raftnode.ExpectNote
+	}
+	if others, err := ParseCluster(n.dir.id.Cluster); n.cfg.AcceptLoss && err == nil && len(others) > 1 {
+		return nil, errors.New("a node that has others must not accept a loss: let it be replaced instead (RAFT REPLACE)")
+	}
+	if n.cfg.AcceptLoss {
+		n.logger.Warn("whatever the log has lost of what was acknowledged is accepted as lost")
+	}
+	if err := checkManifest(n.dir.fs, n.dir.path(logDir)); expect != raftnode.ExpectNothing && err != nil {
+		return nil, err
+	}
+	return raftnode.OpenLog(raftnode.LogOptions{FS: n.dir.fs, Dir: n.dir.path(logDir),
+		TailBytes: logTailBytes, MemTableBytes: logMemTableBytes, Logger: logger,
+		Expect: expect, AcceptLoss: n.cfg.AcceptLoss, Failed: func(err error) {
+			select {
+			case n.broken <- err:
+			default: // another one came first
+			}
+		}})
+}
+
 // initialize ends the first start: from then on log and state must be there.
 func (n *Node) initialize() error {
 	switch {
-	case n.dir.id.Initialized && n.log.Empty():
+	case n.dir.id.Initialized && n.log.Empty() && !n.cfg.AcceptLoss:
 		return fmt.Errorf("%s is empty or missing: the data directory is damaged", n.dir.path(logDir))
-	case n.dir.id.Initialized:
+	case n.dir.id.Initialized && !n.log.Empty() && n.dir.id.Format == dirFormat:
 		return nil
 	}
-	if err := n.log.Bootstrap(); err != nil {
-		return err
+	if n.log.Empty() {
+		if err := n.log.Bootstrap(); err != nil {
+			return err
+		}
 	}
-	n.dir.id.Initialized = true
+	n.dir.id.Initialized, n.dir.id.Format = true, dirFormat
 	return n.dir.saveIdentity()
 }
 
@@ -137,21 +200,23 @@ func (n *Node) join(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", cfg.RaftListen)
+	transport, err := n.platform.listen(cfg.RaftListen)
 	if err != nil {
 		return fmt.Errorf("listen for peers: %w", err)
 	}
 	tick := cfg.HeartbeatInterval / ticksPerHeartbeat
-	n.group, err = raftnode.Open(raftnode.Config{
+	n.space = newSpaceWatch(cfg)
+	n.group, err = n.platform.group(raftnode.Config{
 		NodeID: n.dir.id.NodeID, ClusterID: n.dir.id.ClusterID, Incarnation: n.dir.id.Incarnation,
 		RaftAddr: cfg.RaftAdvertise, ClientAddr: cfg.ClientAdvertise,
 		Log: n.log, Machine: n.state, Snapshots: store, IncomingDir: n.dir.path(incomingDir), FS: n.dir.fs,
-		Transport: raftnode.NewGRPC(ln), Logger: n.logger.Named("raft"),
+		Transport: transport, Logger: n.logger.Named("raft"),
+		Wall: n.platform.wall, Clock: n.platform.clock, Rand: n.platform.rand,
 		TickInterval: tick, HeartbeatTicks: ticksPerHeartbeat, ElectionTicks: int(cfg.ElectionTimeout / tick),
 		RequestTimeout: cfg.RequestTimeout, SnapshotLogBytes: cfg.SnapshotLogBytes,
-		Lease: cfg.Reads != ReadsLinearizable})
+		Space: n.space.Level, Check: n.checkPayload, Lease: cfg.Reads != ReadsLinearizable})
 	if err != nil {
-		return errors.Join(err, ln.Close())
+		return errors.Join(err, transport.Close())
 	}
 	return nil
 }
@@ -161,21 +226,44 @@ func (n *Node) Table() *command.Table { return n.table }
 
 // Do runs the calls of a request, in order and with nothing in between, and fills its replies. If any
 // of them is a write, the writes become durable on a majority and the reads see the state at their
-// place; otherwise nothing is logged. Errors: command.ErrNoLeader and command.ErrClosed, with no
+// place; otherwise nothing is logged. A write for which there is no room is answered with
+// command.NoRoom. Errors: command.ErrNoLeader, command.ErrClosed and command.ErrCorrupt, with no
 // effect; command.ErrUncertain, after which the request must not be used again.
 func (n *Node) Do(req *fsm.Request) error {
+	if n.group.Corrupt() != "" {
+		return command.ErrCorrupt
+	}
+	do := n.do
+	if n.group.Space() != raftnode.SpaceOK {
+		do = n.doWithoutRoom
+	}
+	write, err := do(req)
+	switch {
+	case err != nil || n.group.Corrupt() == "":
+		return err
+	case write: // it has happened, but what this node would answer may be false
+		return command.ErrUncertain
+	}
+	return command.ErrCorrupt
+}
+
+// do says whether the request goes through the log.
+func (n *Node) do(req *fsm.Request) (write bool, err error) {
 	for i := range req.Calls {
 		if !req.Calls[i].Read {
-			return n.write(req)
+			return true, n.write(req)
 		}
 	}
-	return n.read(req)
+	return false, n.read(req)
 }
 
 func (n *Node) write(req *fsm.Request) error {
 	p := n.proposals.Get().(*raftnode.Proposal)
 	p.Payload = fsm.AppendCalls(p.Payload[:0], req.Calls)
 	p.Context = req
+	if len(p.Payload) >= largeWrite {
+		n.space.look()
+	}
 	err := n.group.Propose(p)
 	if errors.Is(err, raftnode.ErrUncertain) {
 		return command.ErrUncertain // and p is left to whoever still holds it
@@ -188,6 +276,17 @@ func (n *Node) write(req *fsm.Request) error {
 	return engineError(err)
 }
 
+// checkPayload says why writes that another node forwards can't be applied.
+func (n *Node) checkPayload(payload []byte) error {
+	calls, err := fsm.DecodeCalls(payload)
+	for _, c := range calls {
+		if err == nil {
+			err = n.table.CheckWrite(c.Args)
+		}
+	}
+	return err
+}
+
 // keepPayload is the largest buffer that is kept for the next proposal, in bytes.
 const keepPayload = 64 << 10
 
@@ -197,7 +296,7 @@ func (n *Node) read(req *fsm.Request) error {
 			return engineError(err)
 		}
 	}
-	agree, err := n.state.Read(req, time.Now().UnixMilli())
+	agree, err := n.state.Read(req, n.platform.wall())
 	if err == nil && agree {
 		// A key is past its time by this node's clock, but not by the log's. No client may see it gone
 		// before the log agrees, or another could still see it afterwards.
@@ -230,7 +329,7 @@ func (n *Node) expire() {
 		case <-n.ctx.Done():
 			return
 		}
-		for n.Leading() && n.state.ExpireDue(time.Now().UnixMilli()) && n.ctx.Err() == nil {
+		for n.Leading() && n.state.ExpireDue(n.platform.wall()) && n.ctx.Err() == nil {
 			if n.sweep() != nil {
 				break // no leader: whoever becomes it goes on
 			}
@@ -244,6 +343,8 @@ func (n *Node) watch() {
 	select {
 	case err := <-n.state.failed:
 		n.group.Fail(fmt.Errorf("state: %w", err))
+	case err := <-n.broken:
+		n.group.Fail(err)
 	case <-n.ctx.Done():
 	}
 }
@@ -308,7 +409,7 @@ func (n *Node) HandOver() {
 func (n *Node) Failed() <-chan struct{} { return n.group.Failed() }
 
 // Err returns why the node failed, or nil.
-func (n *Node) Err() error { return n.group.Err() }
+func (n *Node) Err() error { return oneLine(n.group.Err()) }
 
 // Close stops the node and makes its state durable, so that the next start has nothing to replay. It
 // does not hand over leadership.

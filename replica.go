@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"redoubt/failpoint"
 	"redoubt/fsm"
 	"redoubt/raftnode"
 )
@@ -52,7 +53,7 @@ func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) 
 	if first {
 		name = statePrefix + "1"
 	}
-	if r.machine, err = r.open(name); err != nil {
+	if r.machine, err = r.open(name, !first); err != nil {
 		return nil, err
 	}
 	r.name = name
@@ -67,9 +68,15 @@ func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) 
 	return r, nil
 }
 
-func (r *replica) open(name string) (*fsm.Machine, error) {
+// open opens a state. expect says that it was made before.
+func (r *replica) open(name string, expect bool) (*fsm.Machine, error) {
 	opts := r.opts
-	opts.FS, opts.Dir = r.dir.fs, r.dir.path(name)
+	if expect {
+		if err := checkManifest(r.dir.fs, r.dir.path(name)); err != nil {
+			return nil, err
+		}
+	}
+	opts.FS, opts.Dir, opts.Expect = r.dir.fs, r.dir.path(name), expect
 	m, err := fsm.Open(opts)
 	if err != nil {
 		return nil, fmt.Errorf("open state in %s: %w", opts.Dir, err)
@@ -137,6 +144,16 @@ func (r *replica) Apply(entries []raftnode.Entry, meta []byte) error {
 	return err
 }
 
+// Hash is part of raftnode.StateMachine. It does not wait while the machine is being replaced: raft's
+// own loop asks.
+func (r *replica) Hash(index uint64) (uint64, bool) {
+	if !r.mu.TryRLock() {
+		return 0, false
+	}
+	defer r.mu.RUnlock()
+	return r.machine.Hash(index)
+}
+
 // Read runs read calls on what has been applied here: see fsm.Machine.Read.
 func (r *replica) Read(req *fsm.Request, now int64) (agree bool, err error) {
 	r.mu.RLock()
@@ -149,6 +166,14 @@ func (r *replica) ExpireDue(now int64) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.machine.ExpireDue(now)
+}
+
+// Check compares all rows with their sums: see fsm.Machine.Check.
+func (r *replica) Check(pause func() error) (fsm.Position, error) {
+	r.mu.RLock()
+	m := r.machine
+	r.mu.RUnlock()
+	return m.Check(pause)
 }
 
 // Durable returns the position up to which the state survives a crash by itself; zero when it can't be
@@ -200,13 +225,16 @@ func (r *replica) Restore(dir string) error {
 		return fmt.Errorf("state directory %q: %w", r.name, err)
 	}
 	name := statePrefix + strconv.FormatUint(n+1, 10)
-	if err := r.dir.fs.Rename(dir, r.dir.path(name)); err != nil {
+	if err := failpoint.RestoreBefore.Err(); err != nil {
+		return err
+	}
+	if err := failpoint.RestoreRenamed.After(r.dir.fs.Rename(dir, r.dir.path(name))); err != nil {
 		return err
 	}
 	if err := r.dir.sync(); err != nil {
 		return err
 	}
-	if err := r.dir.write(stateFile, []byte(name)); err != nil {
+	if err := failpoint.RestoreSwitched.After(r.dir.write(stateFile, []byte(name))); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -214,11 +242,12 @@ func (r *replica) Restore(dir string) error {
 	if err := r.machine.Close(); err != nil {
 		return err
 	}
-	if r.machine, err = r.open(name); err != nil {
-		return err
+	m, err := r.open(name, true)
+	if err = failpoint.RestoreOpened.After(err); err != nil {
+		return err // readers go on to meet the old machine, which says that it is closed
 	}
 	old := r.name
-	r.name = name
+	r.machine, r.name = m, name
 	return r.dir.fs.RemoveAll(r.dir.path(old))
 }
 

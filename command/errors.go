@@ -17,6 +17,8 @@ var (
 	ErrUncertain = errors.New("outcome unknown")
 	// ErrClosed means that this node is stopping; the request was not executed.
 	ErrClosed = errors.New("node is closing")
+	// ErrCorrupt means that this node's state is not what the log has made; nothing was executed.
+	ErrCorrupt = errors.New("the state of this node is corrupt")
 )
 
 // ErrorReply turns an engine's error into the reply for a client. The code of ErrUncertain is one
@@ -29,9 +31,17 @@ func ErrorReply(err error) resp.Reply {
 		return resp.NewError("UNCERTAIN outcome unknown: the write may or may not take effect")
 	case errors.Is(err, ErrClosed):
 		return resp.NewError("ERR Server is shutting down")
+	case errors.Is(err, ErrCorrupt):
+		return resp.NewError("CORRUPT this node's state differs from the log's; nothing was executed. " +
+			"Use another node, and replace this one's data directory (see INFO raft)")
 	}
 	return errorf("%s", err)
 }
+
+// NoRoom answers a write that was refused, before anything was done about it, because too many nodes
+// are short of disk space.
+var NoRoom = resp.NewError("MISCONF Not enough free disk space for this write, which was not executed; " +
+	"reads and deletes go on")
 
 // Redis's errors with a fixed text.
 var (

@@ -67,6 +67,7 @@ var serverCommands = []Spec{
 			"SNAPSHOT", "    Takes a snapshot of this node and returns its log index.",
 			"STATUS", "    Returns the state of this node.",
 			"TRANSFER [<id>]", "    Hands leadership to that member, or to the best one.",
+			"VERIFY", "    Compares all rows of this node with their sums, and returns the log index of what it read.",
 		},
 		Sub: []Spec{
 			raftSpec("HELP", 2, "Lists the subcommands."),
@@ -76,6 +77,7 @@ var serverCommands = []Spec{
 			raftSpec("SNAPSHOT", 2, "Takes a snapshot."),
 			raftSpec("STATUS", 2, "Returns the state of this node."),
 			raftSpec("TRANSFER", -2, "Hands leadership to another member."),
+			raftSpec("VERIFY", 2, "Compares all rows of this node with their sums."),
 		}},
 }
 

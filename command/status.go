@@ -14,6 +14,8 @@ type Member struct {
 	Lag         uint64 // log entries that it has yet to receive; only the leader knows
 	Active      bool   // heard from lately
 	Incarnation uint64 // of its data directory
+	Corrupt     bool   // its state was found to be wrong; only the leader and the member know
+	Space       string // room for data: ok, low or none; empty when the leader does not know
 }
 
 // Status is what INFO, ROLE and RAFT STATUS report of a node.
@@ -28,6 +30,9 @@ type Status struct {
 	FirstIndex, LastIndex, SnapshotIndex uint64
 	DurableIndex                         uint64
 
+	CheckedIndex uint64 // the last at which this node, as leader, and a majority had the same state
+	Corrupt      string // why this node's state is not to be relied on, or ""
+
 	LogBytes           int64
 	SnapshotInProgress bool
 	LastSave           int64 // unix time in seconds
@@ -38,6 +43,11 @@ type Status struct {
 	Elections  uint64 // that this node has won
 	LeaseReads uint64 // reads answered under the leader's lease
 	RoundReads uint64 // reads that needed a round of the quorum
+
+	Space       string // what the cluster has room for: ok (everything), low (no growth) or none
+	NodeSpace   string // room on this node: ok, low or none
+	FreeDisk    uint64 // bytes
+	MinFreeDisk uint64 // bytes that are kept free
 
 	FSM fsm.Stats
 }

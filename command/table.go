@@ -161,5 +161,13 @@ func (t *Table) Exec(tx *fsm.Txn, args [][]byte) resp.Reply {
 	return spec.Run(tx, args)
 }
 
+// CheckWrite says why a call that another node logged could not be executed here, or returns nil.
+func (t *Table) CheckWrite(args [][]byte) error {
+	if spec := t.find(args); spec == nil || spec.Run == nil || spec.Flags&Write == 0 {
+		return fmt.Errorf("%.100q: not a command that writes to the keyspace", args)
+	}
+	return nil
+}
+
 // All returns the commands that clients may call, ordered by name. The caller must not change it.
 func (t *Table) All() []*Spec { return t.public }

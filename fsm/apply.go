@@ -1,16 +1,15 @@
 package fsm
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
-	"github.com/cockroachdb/pebble/v2"
+	"redoubt/failpoint"
 )
 
-// publishBytes bounds the effects that wait for one engine batch, and with it memory, when many
-// entries are applied at once. A single entry may go beyond it.
-const publishBytes = 32 << 20
+// publishBytes bounds the effects that are published at once, and with it memory, when many entries
+// are applied at once. A single entry may go beyond it.
+const publishBytes = 8 << 20
 
 // Apply runs committed entries in order and makes their effects visible, together with the position
 // and time of the last one and, when it is not nil, meta. After an error the state is not to be
@@ -34,6 +33,7 @@ func (m *Machine) Apply(entries []Entry, meta []byte) error {
 		if err := tx.run(e); err != nil {
 			return m.fail(fmt.Errorf("apply entry %d: %w", e.Index, err))
 		}
+		m.hashes.note(e.Index, tx.ks.hash(tx.now))
 		last := i == len(entries)-1
 		if !last && tx.pending.bytes < publishBytes {
 			continue
@@ -42,7 +42,7 @@ func (m *Machine) Apply(entries []Entry, meta []byte) error {
 		if last {
 			member = meta
 		}
-		if err := m.publish(from, member); err != nil {
+		if err := failpoint.PublishAfter.After(m.publish(from, member)); err != nil {
 			return m.fail(fmt.Errorf("apply entry %d: %w", e.Index, err))
 		}
 	}
@@ -104,50 +104,55 @@ func (tx *Txn) runPayload(payload []byte) error {
 	}
 }
 
-// publish commits what is pending to the engine and shows it to readers, all at once.
+// publish shows what is pending to readers, all at once, and leaves it to the buffer to bring it into
+// the engine.
 func (m *Machine) publish(at Position, meta []byte) error {
-	tx := m.writer
-	b := m.db.NewBatch()
-	defer b.Close()
-	err := errors.Join(
-		tx.pending.writeTo(b),
-		tx.ks.writeTo(b, &m.ks),
-		b.Set(metaApplied, encodeApplied(at, tx.now), nil),
-	)
-	if meta != nil {
-		err = errors.Join(err, b.Set(metaMember, meta, nil))
-	}
-	if err != nil {
+	if err := failpoint.PublishBefore.Err(); err != nil {
 		return err
+	}
+	if err := m.makeRoom(); err != nil {
+		return err
+	}
+	tx := m.writer
+	if meta != nil {
+		meta = append([]byte{}, meta...)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := b.Commit(pebble.NoSync); err != nil {
-		return err
-	}
-	m.cachePending(tx.pending)
+	m.show(tx, at, meta)
 	if len(tx.pending.dropped) > 0 && tx.ks.empty() {
 		m.cache.clear() // FLUSHALL gives its memory back; other dropped rows are evicted in time
 	}
 	m.lowerDue(tx)
 	m.ks, m.applied, m.time = *tx.ks, at, tx.now
 	if meta != nil {
-		m.member = append([]byte{}, meta...)
+		m.member = meta
 	}
 	tx.pending.reset()
 	return nil
 }
 
-func (m *Machine) cachePending(p *pending) {
-	for i := range p.changes {
-		c := &p.changes[i]
-		switch {
-		case !c.dirty:
-		case c.entry.row.Kind != 0:
-			m.cache.set(c.entry)
-		default:
-			m.cache.remove(c.entry.space, c.entry.hash, c.entry.key)
+// show brings what is pending into the cache and the active buffer.
+func (m *Machine) show(tx *Txn, at Position, meta []byte) {
+	buf, full := m.active.Load(), m.full.Load()
+	for i := range tx.pending.changes {
+		c := &tx.pending.changes[i]
+		if !c.dirty {
+			continue
 		}
+		e := buf.take(c, full)
+		e.sum = c.sum
+		if c.row.Kind != 0 {
+			m.cache.put(e, c.row)
+		} else {
+			m.cache.remove(e)
+			e.row = Row{}
+		}
+	}
+	buf.dropped = append(buf.dropped, tx.pending.dropped...)
+	buf.at, buf.time, buf.ks = at, tx.now, *tx.ks
+	if meta != nil {
+		buf.member = meta
 	}
 }
 

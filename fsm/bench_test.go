@@ -169,7 +169,7 @@ func TestEntryOverhead(t *testing.T) {
 	c := newCache(1 << 40)
 	for i := range n {
 		key := benchKey(nil, i)
-		c.set(newEntry(0, keyHash(key), key, Row{Kind: String, Value: make([]byte, benchValueBytes)}))
+		c.offer(rowEntry(0, keyHash(key), key, Row{Kind: String, Value: make([]byte, benchValueBytes)}))
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

@@ -15,32 +15,36 @@ const (
 	shardFraction = 4
 )
 
-// entry is a row in memory with its key. Row and key never change once other goroutines can see
-// the entry; the links belong to the shard.
+// entry is a row in memory with its key. What names it never changes. The row is replaced when a new
+// one is published, under the machine's lock, so that a hot key keeps its place in the maps and lists;
+// the value that a row points to never changes. The flags and links belong to the shard.
 type entry struct {
-	row   Row
-	key   []byte
-	hash  uint64 // of key
-	space uint32
+	hash   uint64 // of key
+	space  uint32
+	buffer uint32 // the number of the last buffer that took the entry in, 0: none did
+	key    []byte
+	row    Row    // Kind 0: there is none
+	sum    uint64 // of the row, 0: not known; the writer's own
 
-	visited    bool
-	prev, next *entry
+	cached, visited bool
+	prev, next      *entry
 }
 
-// newEntry copies key and value into one allocation of its own, so that a row pins neither the log
-// entry it came with nor the block it was read from.
-func newEntry(space uint32, hash uint64, key []byte, row Row) *entry {
-	buf := make([]byte, 0, len(key)+len(row.Value))
-	buf = append(append(buf, key...), row.Value...)
-	row.Value = buf[len(key):]
-	return &entry{row: row, key: buf[:len(key):len(key)], hash: hash, space: space}
+// newEntry copies the key.
+func newEntry(space uint32, hash uint64, key []byte) *entry {
+	return &entry{hash: hash, space: space, key: bytes.Clone(key)}
 }
 
 func (e *entry) is(space uint32, hash uint64, key []byte) bool {
 	return e.hash == hash && e.space == space && bytes.Equal(e.key, key)
 }
 
-func (e *entry) cost() int64 { return entryOverhead + int64(len(e.key)+len(e.row.Value)) }
+func (e *entry) cost() int64 { return entryCost(e, &e.row) }
+
+// entryCost is what an entry costs with this row.
+func entryCost(e *entry, row *Row) int64 {
+	return entryOverhead + int64(len(e.key)+len(row.Value))
+}
 
 // cacheID names a row in the maps of the cache and of the pending writes. Two rows may share one.
 func cacheID(space uint32, hash uint64) uint64 {
@@ -49,7 +53,7 @@ func cacheID(space uint32, hash uint64) uint64 {
 
 // cache holds rows that were read or written lately, bounded in bytes, so that a hot key is
 // answered without Pebble. It holds committed rows only: writers put them in while they publish,
-// readers while they hold the machine's lock.
+// readers offer them while they hold the machine's lock.
 //
 // What goes is decided by SIEVE (Zhang et al., NSDI 2024): a hit only marks an entry, and a hand
 // that walks from old to new takes the first unmarked one. A scan of cold keys passes through
@@ -101,33 +105,46 @@ func (c *cache) get(space uint32, hash uint64, key []byte) *entry {
 	return e
 }
 
-// set caches e in place of what the key had.
-func (c *cache) set(e *entry) {
+// put makes row the row of e and e that of its key in the cache.
+func (c *cache) put(e *entry, row *Row) {
 	id := cacheID(e.space, e.hash)
 	s := c.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.entries[id]
-	if old == e {
+	if e.cached {
+		s.used += entryCost(e, row) - e.cost()
+		e.row = *row
+		e.visited = true
+		c.bound(s, id, e)
 		return
 	}
-	if old != nil {
-		e.visited = old.visited // a rewritten hot row stays hot
+	e.row = *row
+	c.insert(s, id, e)
+}
+
+// offer caches what a reader has found, unless somebody else was faster.
+func (c *cache) offer(e *entry) {
+	id := cacheID(e.space, e.hash)
+	s := c.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.entries[id]; old == nil || !old.is(e.space, e.hash, e.key) {
+		c.insert(s, id, e)
+	}
+}
+
+// insert takes e in, in place of what has its id.
+func (c *cache) insert(s *shard, id uint64, e *entry) {
+	if old := s.entries[id]; old != nil {
+		e.visited = old.visited
 		s.unlink(id, old)
 		if !old.is(e.space, e.hash, e.key) {
 			c.complete.Store(false)
 		}
 	}
-	if e.cost() > s.capacity/shardFraction {
-		c.complete.Store(false)
-		return
-	}
-	for s.used+e.cost() > s.capacity {
-		c.complete.Store(false)
-		s.evict()
-	}
 	s.entries[id] = e
 	s.used += e.cost()
+	e.cached = true
 	e.prev, e.next = nil, s.head
 	if s.head != nil {
 		s.head.prev = e
@@ -135,15 +152,28 @@ func (c *cache) set(e *entry) {
 		s.tail = e
 	}
 	s.head = e
+	c.bound(s, id, e)
+}
+
+// bound makes room after e has been cached or has got another row.
+func (c *cache) bound(s *shard, id uint64, e *entry) {
+	if e.cost() > s.capacity/shardFraction {
+		c.complete.Store(false)
+		s.unlink(id, e)
+	}
+	for s.used > s.capacity {
+		c.complete.Store(false)
+		s.evict()
+	}
 }
 
 // remove forgets a key.
-func (c *cache) remove(space uint32, hash uint64, key []byte) {
-	id := cacheID(space, hash)
+func (c *cache) remove(e *entry) {
+	id := cacheID(e.space, e.hash)
 	s := c.shard(id)
 	s.mu.Lock()
-	if e := s.entries[id]; e != nil && e.is(space, hash, key) {
-		s.unlink(id, e)
+	if old := s.entries[id]; old != nil && old.is(e.space, e.hash, e.key) {
+		s.unlink(id, old)
 	}
 	s.mu.Unlock()
 }
@@ -191,7 +221,7 @@ func (s *shard) unlink(id uint64, e *entry) {
 	} else {
 		s.tail = e.prev
 	}
-	e.prev, e.next = nil, nil
+	e.prev, e.next, e.cached = nil, nil, false
 	delete(s.entries, id)
 	s.used -= e.cost()
 }

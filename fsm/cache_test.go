@@ -65,14 +65,14 @@ func TestCompleteCache(t *testing.T) {
 func TestCacheCollision(t *testing.T) {
 	c := newCache(1 << 20)
 	c.complete.Store(true)
-	a := newEntry(1, 42, []byte("a"), Row{Kind: String})
-	b := newEntry(1, 42, []byte("b"), Row{Kind: String})
-	c.set(a)
-	c.remove(1, 42, []byte("b"))
+	a := rowEntry(1, 42, []byte("a"), Row{Kind: String})
+	b := rowEntry(1, 42, []byte("b"), Row{Kind: String})
+	c.offer(a)
+	c.remove(b)
 	if c.get(1, 42, []byte("a")) != a || !c.complete.Load() {
 		t.Fatal("removing one key took out another")
 	}
-	c.set(b)
+	c.offer(b)
 	if c.get(1, 42, []byte("a")) != nil || c.get(1, 42, []byte("b")) != b {
 		t.Fatal("two keys in one place")
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"redoubt/failpoint"
 )
 
 // Flush makes everything that is applied at the call durable.
@@ -17,14 +19,20 @@ func (m *Machine) Flush() error {
 		return err
 	}
 	defer m.leave()
+	if err := m.settle(); err != nil {
+		return err
+	}
 	return m.flush()
 }
 
-// flush does not wait for ever: a flush that fails is tried again and again by Pebble, and the
+// flush makes what is in the engine durable. It does not wait for ever: a flush that fails is tried again and again by Pebble, and the
 // first failure is the last for a machine.
 func (m *Machine) flush() error {
 	if err := m.failure(); err != nil {
 		return err
+	}
+	if err := failpoint.StateFlushBefore.Err(); err != nil {
+		return m.fail(fmt.Errorf("flush state: %w", err))
 	}
 	flushed, err := m.db.AsyncFlush()
 	if err != nil {
@@ -32,7 +40,7 @@ func (m *Machine) flush() error {
 	}
 	select {
 	case <-flushed:
-		return nil
+		return failpoint.StateFlushAfter.Err()
 	case <-m.failed:
 		return m.failErr
 	}
@@ -70,10 +78,24 @@ func (m *Machine) Checkpoint(dir string) error {
 		return err
 	}
 	defer m.leave()
-	if err := m.db.Checkpoint(dir); err != nil {
+	if err := failpoint.CheckpointBefore.Err(); err != nil {
+		return err
+	}
+	if err := failpoint.CheckpointAfter.After(m.checkpoint(dir)); err != nil {
 		return fmt.Errorf("checkpoint to %s: %w", dir, err)
 	}
 	return nil
+}
+
+// checkpoint is Pebble's, which panics when a directory can't be synced: the machine stops then, as
+// after every sync that fails.
+func (m *Machine) checkpoint(dir string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = m.fail(fmt.Errorf("checkpoint to %s: %v", dir, p))
+		}
+	}()
+	return m.db.Checkpoint(dir)
 }
 
 // Inspect returns the position and the meta of the state in a directory that no machine has open.
@@ -92,7 +114,8 @@ func Inspect(fs vfs.FS, dir string) (pos Position, meta []byte, err error) {
 }
 
 // Verify reads every table of the state in a directory that no machine has open, and returns an
-// error that names the first file that is damaged or missing.
+// error that names the first file that is damaged or missing. What is in the files but not what was
+// applied is a *CorruptError: see Check.
 func Verify(fs vfs.FS, dir string) error {
 	if err := withEngine(fs, dir, func(*pebble.DB) error { return nil }); err != nil {
 		return err
@@ -109,7 +132,7 @@ func Verify(fs vfs.FS, dir string) error {
 			return fmt.Errorf("verify %s: %w", fs.PathJoin(dir, name), err)
 		}
 	}
-	return nil
+	return verifyRows(fs, dir)
 }
 
 func verifyTable(fs vfs.FS, path string) error {
@@ -137,7 +160,7 @@ func withEngine(fs vfs.FS, dir string, fn func(*pebble.DB) error) error {
 	options.EventListener = &pebble.EventListener{
 		DataCorruption: func(pebble.DataCorruptionInfo) {}, // comes back as an error, too
 	}
-	db, err := pebble.Open(dir, options)
+	db, err := openEngine(dir, options, true)
 	if err != nil {
 		return fmt.Errorf("open state in %s: %w", dir, located(err))
 	}

@@ -12,15 +12,20 @@ import (
 // Nodes that applied the same entries have the same digest, whatever their files look like. It
 // reads everything, while Apply and Read go on.
 func (m *Machine) Digest() (uint64, error) {
+	if err := m.enter(); err != nil {
+		return 0, err
+	}
+	defer m.leave()
+	if err := m.settle(); err != nil {
+		return 0, err
+	}
 	m.mu.RLock()
-	if m.closed {
+	if err := m.drain(); err != nil { // what was published since
 		m.mu.RUnlock()
-		return 0, ErrClosed
+		return 0, err
 	}
 	snapshot, ks, time := m.db.NewSnapshot(), m.ks, m.time
-	m.users.Add(1)
 	m.mu.RUnlock()
-	defer m.leave()
 	defer snapshot.Close()
 
 	h := xxhash.New()

@@ -26,6 +26,9 @@
 // one that a whole number of entries led to. The lock is held exclusively only while a finished
 // batch is published.
 //
+// Each database keeps a sum over its rows, from which Hash is derived: replicas compare it. Check and
+// Verify read all rows and add them up again.
+//
 // # Errors
 //
 // An error of Apply means that this replica's state is not to be relied on any more: the replica

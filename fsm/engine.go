@@ -2,7 +2,9 @@ package fsm
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -35,10 +37,34 @@ func engineOptions(o Options) *pebble.Options {
 		MaxManifestFileSize:         manifestBytesMax,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactionsMax },
 	}
+	if o.Still {
+		p.DisableAutomaticCompactions = true
+		p.L0StopWritesThreshold = math.MaxInt
+	}
 	for i := range p.Levels {
 		p.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 	}
 	return p
+}
+
+// openEngine opens Pebble's files. Where they are expected and not there it leaves the directory as it
+// is; Pebble would begin anew.
+func openEngine(dir string, options *pebble.Options, expect bool) (db *pebble.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil { // some damage is a panic to Pebble
+			err = fmt.Errorf("the engine's files are damaged: %v", p)
+		}
+	}()
+	if expect {
+		engine, err := pebble.Peek(dir, options.FS)
+		if err != nil {
+			return nil, err
+		}
+		if !engine.Exists {
+			return nil, errors.New("the files of the state are missing or damaged: there is no marker of a manifest")
+		}
+	}
+	return pebble.Open(dir, options)
 }
 
 // located is err with the path of the damaged file, when damage is what it reports. Pebble hangs

@@ -10,10 +10,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// count adds (sign +1) or takes away (-1) a row.
+// count adds (sign +1) or takes away (-1) a row. The sum wraps around.
 func (d *database) count(h header, sign int64) {
 	if h.exists {
 		d.keys += sign
+		d.sum += uint64(sign) * h.sum
 	}
 	if h.expireAt != 0 {
 		d.expires += sign
@@ -115,18 +116,13 @@ func (tx *Txn) Sweep(limit int) int {
 	return len(found)
 }
 
-// sweepKey deletes a key found in the expiry table. What that table says of a stored row saves
-// reading the row.
+// sweepKey deletes a key found in the expiry table.
 func (tx *Txn) sweepKey(d *dueKey) {
 	tx.db = d.db
-	e := newEntry(tx.space(), keyHash(d.key), d.key, Row{})
-	if tx.pending.find(e.space, e.hash, e.key) != nil {
-		tx.replace(e)
-		return
+	before := tx.replace(tx.space(), keyHash(d.key), d.key, Row{})
+	if before.expireAt != d.at {
+		tx.fail(fmt.Errorf("the expiry table has key %q at %d, its row at %d", shorten(d.key), d.at, before.expireAt))
 	}
-	stored := header{true, d.at}
-	tx.pending.touch(tx.pending.add(e, stored))
-	tx.ks.dbs[d.db].count(stored, -1)
 }
 
 // ExpireDue says whether a key's time has passed at now, milliseconds since 1970, so that a sweep
@@ -142,11 +138,16 @@ func (m *Machine) ExpireDue(now int64) bool {
 		if m.ks.dbs[db].expires == 0 || bound > now {
 			continue
 		}
+		// The buffers first: what they hold may get into the engine at any time.
+		buffered := m.bufferedExpiry()
 		first, err := m.firstExpiry(m.ks.dbs[db].space, bound)
 		if err != nil {
 			m.fail(fmt.Errorf("read the expiry table: %w", located(err)))
 			return false
 		}
+		// What was earliest in the buffers may have been replaced since. Then the sweep that this calls
+		// for writes them, and finds nothing.
+		first = min(first, buffered)
 		// The lock keeps publishers away: what is in the table now is what first was read from.
 		m.due[db].CompareAndSwap(bound, first)
 		if first <= now {
@@ -156,8 +157,9 @@ func (m *Machine) ExpireDue(now int64) bool {
 	return false
 }
 
-// firstExpiry is the first expiry time in a space from a bound on, or the highest number. Starting
-// at the bound keeps it from walking over what sweeps have deleted.
+// firstExpiry is the first expiry time in a space from a bound on that the engine knows and that the
+// buffers have not made void, or the highest number. Starting at the bound keeps it from walking over
+// what sweeps have deleted.
 func (m *Machine) firstExpiry(space uint32, from int64) (int64, error) {
 	it, err := m.db.NewIter(&pebble.IterOptions{
 		LowerBound: appendExpiryBound(nil, space, from),
@@ -167,10 +169,15 @@ func (m *Machine) firstExpiry(space uint32, from int64) (int64, error) {
 		return 0, err
 	}
 	first := int64(math.MaxInt64)
-	if it.First() {
-		if first, _, err = splitExpiryKey(it.Key()); err != nil {
+	for ok := it.First(); ok; ok = it.Next() {
+		at, key, err := splitExpiryKey(it.Key())
+		if err != nil {
 			it.Close()
 			return 0, err
+		}
+		if e := m.buffered(space, keyHash(key), key); e == nil || e.row.ExpireAt == at {
+			first = at
+			break
 		}
 	}
 	return first, it.Close()

@@ -213,3 +213,10 @@ func digest(t failer, m *Machine) uint64 {
 	}
 	return d
 }
+
+// rowEntry is an entry with a row, as it comes from the engine.
+func rowEntry(space uint32, hash uint64, key []byte, row Row) *entry {
+	e := newEntry(space, hash, key)
+	e.row = row
+	return e
+}

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,8 +22,11 @@ type Options struct {
 	Dir             string
 	CacheBytes      int64  // of hot rows; 0: none
 	BlockCacheBytes int64  // of Pebble's blocks; 0: 8 MB
+	BufferBytes     int64  // of rows that wait to be written to the engine; 0: 32 MB
 	MemTableBytes   uint64 // of one of at most four memtables; 0: 64 MB
+	Still           bool   // no compactions: for simulations, which have to be the same each time
 	Exec            Exec
+	Expect          bool // the state was made before: refuse to make a new one
 	// Logger hears what Pebble has to say. Fatalf is called when the engine cannot go on, and must
 	// not return.
 	Logger pebble.Logger
@@ -38,7 +42,7 @@ type Machine struct {
 	pool   sync.Pool
 
 	// mu is held exclusively to publish what entries have changed, shared by whoever looks at the
-	// fields below, the cache and the engine as one state.
+	// fields below, the cache, the buffers and the engine as one state.
 	mu      sync.RWMutex
 	closed  bool
 	applied Position
@@ -48,6 +52,14 @@ type Machine struct {
 	// due[db] is at or below the first expiry time in the database, so that asking whether
 	// something is due mostly costs nothing. Raised by readers, lowered while publishing.
 	due [Databases]atomic.Int64
+
+	// What is applied but not in the engine yet: see buffer. writing is held by whoever writes one.
+	active, full atomic.Pointer[buffer]
+	bufferBytes  int64
+	writing      sync.Mutex
+	writtenKS    keyspace // as the engine has it; guarded by writing
+
+	hashes hashRing // see Hash
 
 	users    sync.WaitGroup // of the engine without the lock; added to under mu
 	failed   chan struct{}  // closed after failErr is set
@@ -59,7 +71,7 @@ type Machine struct {
 
 // Open opens the state in a directory, or makes it.
 func Open(o Options) (*Machine, error) {
-	m := &Machine{exec: o.Exec, cache: newCache(o.CacheBytes), failed: make(chan struct{})}
+	m := &Machine{exec: o.Exec, bufferBytes: cmp.Or(o.BufferBytes, defaultBufferBytes), cache: newCache(o.CacheBytes), failed: make(chan struct{})}
 	m.pool.New = func() any { return &Txn{m: m} }
 	options := engineOptions(o)
 	options.EventListener = &pebble.EventListener{
@@ -72,7 +84,7 @@ func Open(o Options) (*Machine, error) {
 	defer cache.Unref()
 	options.Cache = cache
 	var err error
-	if m.db, err = pebble.Open(o.Dir, options); err != nil {
+	if m.db, err = openEngine(o.Dir, options, o.Expect); err != nil {
 		return nil, fmt.Errorf("open state in %s: %w", o.Dir, located(err))
 	}
 	if err = m.load(); err != nil {
@@ -80,6 +92,9 @@ func Open(o Options) (*Machine, error) {
 	}
 	m.writer = &Txn{m: m, ks: &keyspace{}, pending: newPending()}
 	*m.writer.ks, m.writer.now = m.ks, m.time
+	m.hashes.note(m.applied.Index, m.ks.hash(m.time))
+	m.writtenKS = m.ks
+	m.active.Store(newBuffer(1))
 	m.cache.complete.Store(m.ks.empty())
 	return m, nil
 }
@@ -178,11 +193,15 @@ func (m *Machine) Close() error {
 	m.mu.Unlock()
 	m.users.Wait()
 	m.writer.pending.reset()
-	return errors.Join(m.flush(), m.db.Close())
+	err := m.drain()
+	if err == nil {
+		err = m.flush()
+	}
+	return errors.Join(err, m.db.Close())
 }
 
 // formatVersion of the keys and rows in the engine. A machine refuses any other.
-const formatVersion = 1
+const formatVersion = 2
 
 func isFresh(db *pebble.DB) (bool, error) {
 	it, err := db.NewIter(nil)
@@ -201,7 +220,7 @@ func checkFormat(r pebble.Reader) error {
 	case len(b) != 1:
 		return errors.New("no format version: not the state of a replica")
 	case b[0] != formatVersion:
-		return fmt.Errorf("format version %d is not known, want %d: written by a newer release?",
+		return fmt.Errorf("format version %d is not known, want %d: written by another release?",
 			b[0], formatVersion)
 	}
 	return nil

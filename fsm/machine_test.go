@@ -335,7 +335,8 @@ func TestFailedCommandsStopTheMachine(t *testing.T) {
 // Readers must see all of a batch or nothing of it while it is published.
 func TestReadersSeeWholeEntries(t *testing.T) {
 	o := testOptions(t, vfs.NewMem())
-	o.CacheBytes = 8 << 10 // evicts all the time
+	o.CacheBytes = 64 << 10 // evicts all the time
+	o.BufferBytes = 2 << 10 // and writes all the time
 	m := openMachine(t, o)
 	const pairs = 50
 	set := func(n int) (list []Call) {
@@ -368,6 +369,20 @@ func TestReadersSeeWholeEntries(t *testing.T) {
 			}
 		})
 	}
+	readers.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			req := &Request{Calls: calls(0, "KEYS")}
+			if _, err := m.Read(req, 0); err != nil || len(req.Replies[0].Elems) != 2*pairs {
+				t.Errorf("%d keys, %v", len(req.Replies[0].Elems), err)
+				return
+			}
+		}
+	})
 	for n := range 200 {
 		apply(t, m, 1, set(n+1)...)
 	}
@@ -403,19 +418,21 @@ func wholeSlot(key string) (crc uint16) {
 }
 
 func TestRefusesAnotherFormat(t *testing.T) {
-	o := testOptions(t, vfs.NewMem())
-	m := openMachine(t, o)
-	if err := m.db.Set(metaFormat, []byte{formatVersion + 1}, pebble.NoSync); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "newer release") {
-		t.Fatal(err)
-	}
-	if _, _, err := Inspect(o.FS, o.Dir); err == nil || !strings.Contains(err.Error(), o.Dir) {
-		t.Fatal(err)
+	for _, version := range []byte{formatVersion - 1, formatVersion + 1} {
+		o := testOptions(t, vfs.NewMem())
+		m := openMachine(t, o)
+		if err := m.db.Set(metaFormat, []byte{version}, pebble.NoSync); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "another release") {
+			t.Fatal(err)
+		}
+		if _, _, err := Inspect(o.FS, o.Dir); err == nil || !strings.Contains(err.Error(), o.Dir) {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -423,7 +440,7 @@ func TestCacheIsBounded(t *testing.T) {
 	c := newCache(1 << 20)
 	for i := range 20000 {
 		key := fmt.Appendf(nil, "key%d", i)
-		c.set(newEntry(1, keyHash(key), key, Row{Kind: String, Value: make([]byte, i%512)}))
+		c.offer(rowEntry(1, keyHash(key), key, Row{Kind: String, Value: make([]byte, i%512)}))
 	}
 	var st Stats
 	c.addStats(&st)
@@ -445,7 +462,7 @@ func TestCacheIsBounded(t *testing.T) {
 func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	c := newCache(1 << 20)
 	key := func(i int) []byte { return fmt.Appendf(nil, "key%d", i) }
-	insert := func(i int) { c.set(newEntry(1, keyHash(key(i)), key(i), Row{Kind: String})) }
+	insert := func(i int) { c.offer(rowEntry(1, keyHash(key(i)), key(i), Row{Kind: String})) }
 	for i := range 1000 {
 		insert(i)
 	}

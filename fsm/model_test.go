@@ -157,7 +157,8 @@ func drawLog(t *rapid.T) (log [][]Call, times []int64, replies [][]string, end *
 
 // The proposer, which applies entry by entry and runs reads in between, answers as the model does;
 // a follower that applies them in other batches, and one that loses what was not durable every now
-// and then, hold the same state.
+// and then, hold the same state. After every entry all of them have the same hash, and the rows of one
+// that is looked into after each add up to its sums.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		log, times, replies, end := drawLog(r)
@@ -165,7 +166,8 @@ func TestModel(t *testing.T) {
 		for i, list := range log {
 			entries = append(entries, remoteEntry(uint64(i+1), times[i], list...))
 		}
-		proposer := openMem(t)
+		proposer := openMachine(t, drawOptions(r, t, vfs.NewMem()))
+		sofar := newModel()
 		for i, list := range log {
 			e, req := localEntry(uint64(i+1), times[i], list...)
 			if err := proposer.Apply([]Entry{e}, nil); err != nil {
@@ -176,23 +178,41 @@ func TestModel(t *testing.T) {
 					r.Fatalf("entry %d, %q: got %q, want %q", i+1, list[j].Args, got, replies[i][j])
 				}
 			}
+			sofar.now = max(sofar.now, times[i])
+			for _, c := range list {
+				sofar.run(c)
+			}
+			line := rapid.SampledFrom([]string{"COUNT", "KEYS", "GET a", "GET {t}2"}).Draw(r, "read")
+			wantRead(r, proposer, 0, i%2, line, sofar.run(call(i%2, line)))
 		}
 		for db := range 2 {
 			for _, line := range []string{"COUNT", "KEYS"} {
 				wantRead(r, proposer, 0, db, line, end.run(call(db, line)))
 			}
 		}
+		hashes := checkedHashes(r, t, entries)
+		wantHashes(r, proposer, hashes)
 		want := digest(r, proposer)
-		if got := applyInBatches(r, openMem(t), entries); got != want {
+		follower := openMachine(t, drawOptions(r, t, vfs.NewMem()))
+		if got := applyInBatches(r, follower, entries); got != want {
 			r.Fatal("the follower's state differs")
 		}
-		if got := applyWithCrashes(r, t, entries); got != want {
+		wantHashes(r, follower, hashes)
+		if got := applyWithCrashes(r, t, entries, hashes); got != want {
 			r.Fatal("the state after crashes differs")
 		}
 		if err := proposer.Close(); err != nil {
 			r.Fatal(err)
 		}
 	})
+}
+
+// drawOptions makes machines in which a row is found in each of the places where it may be.
+func drawOptions(r *rapid.T, t *testing.T, fs vfs.FS) Options {
+	o := testOptions(t, fs)
+	o.CacheBytes = rapid.SampledFrom([]int64{0, cacheShards * (shardFraction*entryOverhead + 32), 1 << 20}).Draw(r, "cache")
+	o.BufferBytes = rapid.SampledFrom([]int64{1, 3 * entryOverhead, 0}).Draw(r, "buffer")
+	return o
 }
 
 func applyInBatches(r *rapid.T, m *Machine, entries []Entry) uint64 {
@@ -208,13 +228,15 @@ func applyInBatches(r *rapid.T, m *Machine, entries []Entry) uint64 {
 
 // applyWithCrashes loses some of what was not synced again and again, and goes on from the position
 // that the machine then says it is at, which is never before what it called durable.
-func applyWithCrashes(r *rapid.T, t *testing.T, entries []Entry) uint64 {
+func applyWithCrashes(r *rapid.T, t *testing.T, entries []Entry, hashes map[uint64]uint64) uint64 {
 	fs := vfs.NewCrashableMem()
-	m := openMachine(t, testOptions(t, fs))
+	m := openMachine(t, drawOptions(r, t, fs))
 	crashes := rapid.IntRange(0, 3).Draw(r, "crashes")
 	for {
 		done := int(m.Applied().Index)
 		if done == len(entries) && crashes == 0 {
+			wantHashes(r, m, hashes)
+			wantWhole(r, m)
 			return digest(r, m)
 		}
 		if done < len(entries) {
@@ -240,7 +262,7 @@ func applyWithCrashes(r *rapid.T, t *testing.T, entries []Entry) uint64 {
 		if err := m.Close(); err != nil {
 			r.Fatal(err)
 		}
-		m = openMachine(t, testOptions(t, fs))
+		m = openMachine(t, drawOptions(r, t, fs))
 		if m.Applied().Index < durable.Index {
 			r.Fatalf("at %d after a crash, %d was durable", m.Applied().Index, durable.Index)
 		}

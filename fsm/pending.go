@@ -9,15 +9,16 @@ import (
 // header is what bookkeeping needs to know of a row.
 type header struct {
 	exists   bool
-	expireAt int64 // 0 means never
+	expireAt int64  // 0 means never
+	sum      uint64 // see rowSum
 }
-
-func (e *entry) header() header { return header{e.row.Kind != 0, e.row.ExpireAt} }
 
 // change is what became of one key since the last publish. A change that is not dirty only
 // remembers what was read.
 type change struct {
-	entry  *entry // Kind 0: there is no row
+	entry  *entry // has the row from before
+	row    *Row   // Kind 0: there is none
+	sum    uint64 // of row
 	stored header // what the engine holds
 	dirty  bool
 	prev   int32 // the change before it with the same cacheID, counted from 1; 0: none
@@ -33,6 +34,7 @@ type pending struct {
 	bytes     int64    // keys and values held
 	minExpire int64    // at or below every expiry time in changes
 
+	rows []Row         // the new ones: room that is used again
 	view *pebble.Batch // see overlay; nil when it is to be made anew
 }
 
@@ -56,25 +58,34 @@ func (p *pending) find(space uint32, hash uint64, key []byte) *change {
 // add notes e, whose key has no change yet. The result is good until the next add.
 func (p *pending) add(e *entry, stored header) *change {
 	id := cacheID(e.space, e.hash)
-	p.changes = append(p.changes, change{entry: e, stored: stored, prev: p.index[id]})
+	p.changes = append(p.changes, change{entry: e, row: &e.row, sum: stored.sum, stored: stored, prev: p.index[id]})
 	p.index[id] = int32(len(p.changes))
 	p.bytes += e.cost()
 	return &p.changes[len(p.changes)-1]
 }
 
-// replace makes e the row of c's key.
-func (p *pending) replace(c *change, e *entry) {
-	p.bytes += e.cost() - c.entry.cost()
-	c.entry = e
+// set gives c's key another row, with this sum.
+func (p *pending) set(c *change, row Row, sum uint64) {
+	p.bytes += int64(len(row.Value) - len(c.row.Value))
+	if len(p.rows) == cap(p.rows) {
+		p.rows = make([]Row, 0, min(max(2*cap(p.rows), 64), pendingKeepMax)) // rows are pointed at
+	}
+	p.rows = append(p.rows, row)
+	c.row, c.sum = &p.rows[len(p.rows)-1], sum
 	p.touch(c)
 }
 
+// touch notes that c's key has another row.
 func (p *pending) touch(c *change) {
 	c.dirty = true
-	if at := c.entry.row.ExpireAt; at != 0 {
-		p.minExpire = min(p.minExpire, at)
-	}
+	p.noteExpiry(c.row)
 	p.closeView()
+}
+
+func (p *pending) noteExpiry(row *Row) {
+	if row.ExpireAt != 0 {
+		p.minExpire = min(p.minExpire, row.ExpireAt)
+	}
 }
 
 // drop removes a whole space.
@@ -105,14 +116,14 @@ func (p *pending) writeTo(b *pebble.Batch) error {
 }
 
 func (c *change) writeTo(b *pebble.Batch) error {
-	e, now := c.entry, c.entry.header()
+	e, now := c.entry, c.header()
 	position := keyPosition(e.key, e.hash)
 	rowSize, expirySize := rowPrefix+len(e.key), expiryPrefix+len(e.key)
 	switch {
 	case now.exists:
-		op := b.SetDeferred(rowSize, e.row.encodedSize())
+		op := b.SetDeferred(rowSize, c.row.encodedSize())
 		appendRowKey(op.Key[:0], e.space, position, e.key)
-		e.row.encode(op.Value)
+		c.row.encode(op.Value)
 		if err := op.Finish(); err != nil {
 			return err
 		}
@@ -171,6 +182,8 @@ func (p *pending) reset() {
 		clear(p.changes)
 		p.changes = p.changes[:0]
 	}
+	clear(p.rows)
+	p.rows = p.rows[:0]
 	p.dropped = p.dropped[:0]
 	p.bytes, p.minExpire = 0, math.MaxInt64
 }

@@ -12,10 +12,34 @@ var errWriteInRead = errors.New("a command that writes was run as a read")
 // an entry with a later time applied and reads again. With now = 0 that never happens.
 func (m *Machine) Read(req *Request, now int64) (agree bool, err error) {
 	tx := m.pool.Get().(*Txn)
+	defer m.pool.Put(tx)
+	for tries := 0; ; tries++ {
+		tx.hurried = tries == settleTries
+		agree, again, err := m.read(tx, req, now)
+		if !again || err != nil {
+			return agree, err
+		}
+		if err := m.enter(); err != nil {
+			return false, err
+		}
+		err = m.settle()
+		m.leave()
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+// settleTries is how often a read is run again because too much is unwritten. While many write, each
+// time leaves less.
+const settleTries = 4
+
+// read runs the calls once, and says whether they have to be run again.
+func (m *Machine) read(tx *Txn, req *Request, now int64) (agree, again bool, err error) {
 	m.mu.RLock()
 	defer tx.endRead()
 	if m.closed {
-		return false, ErrClosed
+		return false, false, ErrClosed
 	}
 	tx.ks, tx.agreed = &m.ks, m.time
 	tx.now = max(now, m.time)
@@ -23,18 +47,18 @@ func (m *Machine) Read(req *Request, now int64) (agree bool, err error) {
 	for i := range req.Calls {
 		c := &req.Calls[i]
 		if !c.Read {
-			return false, errWriteInRead
+			return false, false, errWriteInRead
 		}
 		if err := tx.begin(c); err != nil {
-			return false, err
+			return false, false, err
 		}
 		replies = append(replies, m.exec(tx, c.Args))
-		if tx.err != nil || tx.agree {
-			return tx.agree, tx.err
+		if tx.err != nil || tx.agree || tx.unsettled {
+			return tx.agree, tx.unsettled, tx.err
 		}
 	}
 	req.Replies = replies
-	return false, nil
+	return false, false, nil
 }
 
 // scratchKeepMax is how much room for keys a pooled transaction keeps.
@@ -43,7 +67,7 @@ const scratchKeepMax = 64 << 10
 // detach lets go of the lock in the middle of a read and goes on with the same state from a
 // snapshot of the engine, so that a walk over many keys does not hold up Apply.
 func (tx *Txn) detach() {
-	if tx.pending != nil || tx.snapshot != nil {
+	if tx.pending != nil || tx.snapshot != nil || !tx.settled() {
 		return
 	}
 	m := tx.m
@@ -64,9 +88,8 @@ func (tx *Txn) endRead() {
 		tx.snapshot = nil
 		m.leave()
 	}
-	tx.ks, tx.err, tx.agree = nil, nil, false
+	tx.ks, tx.err, tx.agree, tx.unsettled = nil, nil, false, false
 	if cap(tx.scratch) > scratchKeepMax {
 		tx.scratch = nil
 	}
-	m.pool.Put(tx)
 }

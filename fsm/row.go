@@ -20,6 +20,14 @@ type Row struct {
 	Value    []byte
 }
 
+// orNil returns nil for what stands for no row.
+func (r *Row) orNil() *Row {
+	if r.Kind == 0 {
+		return nil
+	}
+	return r
+}
+
 // A stored row is a header and the value:
 //
 //	kind 1 | version 8 | with expiryFlag in kind: expire-at 8 | value

@@ -8,9 +8,9 @@ import (
 )
 
 // newIter walks the engine between two keys as the transaction sees it. It returns nil after an
-// error.
+// error, and in a read that has to be run again.
 func (tx *Txn) newIter(lower, upper []byte) *pebble.Iterator {
-	if tx.err != nil {
+	if !tx.settled() {
 		return nil
 	}
 	var r pebble.Reader = tx.m.db

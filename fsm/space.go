@@ -15,16 +15,18 @@ const Databases = 16
 // exchanges two databases' spaces. A space number is never used twice.
 type database struct {
 	space   uint32
-	keys    int64 // rows, those that are due but not yet deleted included
-	expires int64 // rows with an expiry time
+	keys    int64  // rows, those that are due but not yet deleted included
+	expires int64  // rows with an expiry time
+	sum     uint64 // of rowSum over all rows
 }
 
-const databaseSize = 4 + 8 + 8
+const databaseSize = 4 + 8 + 8 + 8
 
 func (d *database) encode() []byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, databaseSize), d.space)
 	b = binary.BigEndian.AppendUint64(b, uint64(d.keys))
-	return binary.BigEndian.AppendUint64(b, uint64(d.expires))
+	b = binary.BigEndian.AppendUint64(b, uint64(d.expires))
+	return binary.BigEndian.AppendUint64(b, d.sum)
 }
 
 func decodeDatabase(b []byte) (database, error) {
@@ -35,6 +37,7 @@ func decodeDatabase(b []byte) (database, error) {
 		space:   binary.BigEndian.Uint32(b),
 		keys:    int64(binary.BigEndian.Uint64(b[4:])),
 		expires: int64(binary.BigEndian.Uint64(b[12:])),
+		sum:     binary.BigEndian.Uint64(b[20:]),
 	}, nil
 }
 

@@ -40,6 +40,9 @@ type Txn struct {
 
 	snapshot *pebble.Snapshot // see detach
 	frozen   keyspace
+
+	unsettled bool // a read that has to be run again: see settled
+	hurried   bool // it was run again often enough
 }
 
 // begin makes the transaction ready for a call.
@@ -105,18 +108,18 @@ func mix(x uint64) uint64 {
 // a row whose time has passed is deleted.
 func (tx *Txn) Lookup(key []byte) *Row {
 	hash, space := keyHash(key), tx.space()
-	e := tx.find(space, hash, key)
-	if e == nil {
+	row := tx.find(space, hash, key)
+	if row == nil {
 		return nil
 	}
-	if e.row.ExpireAt != 0 && tx.isPast(e.row.ExpireAt) {
+	if row.ExpireAt != 0 && tx.isPast(row.ExpireAt) {
 		if tx.write {
-			tx.replace(newEntry(space, hash, key, Row{}))
+			tx.replace(space, hash, key, Row{})
 			tx.m.expired.Add(1)
 		}
 		return nil
 	}
-	return &e.row
+	return row
 }
 
 // isPast says whether a key with this expiry time is gone.
@@ -130,46 +133,50 @@ func (tx *Txn) isPast(expireAt int64) bool {
 	return true
 }
 
-// find returns the entry of a key, past its time or not, or nil.
-func (tx *Txn) find(space uint32, hash uint64, key []byte) *entry {
+// find returns the row of a key, past its time or not, or nil.
+func (tx *Txn) find(space uint32, hash uint64, key []byte) *Row {
 	if tx.pending != nil {
 		if c := tx.pending.find(space, hash, key); c != nil {
-			if c.entry.row.Kind == 0 {
-				return nil
-			}
-			return c.entry
+			return c.row.orNil()
 		}
 	}
 	if tx.snapshot != nil {
-		return tx.load(space, hash, key)
+		return tx.load(space, hash, key).row.orNil()
 	}
-	if e := tx.m.cache.get(space, hash, key); e != nil {
-		return e
-	}
-	var e *entry
-	if !tx.m.cache.complete.Load() {
-		e = tx.load(space, hash, key)
-	}
-	if e != nil {
-		tx.m.cache.set(e)
+	e := tx.m.cache.get(space, hash, key)
+	if e == nil {
+		e = tx.fetch(space, hash, key)
 	}
 	if tx.write && tx.err == nil { // mostly it is written next: do not look it up twice
-		if e != nil {
-			tx.pending.add(e, e.header())
-		} else {
-			tx.pending.add(newEntry(space, hash, key, Row{}), header{})
-		}
+		tx.pending.add(e, e.header())
+	}
+	return e.row.orNil()
+}
+
+// fetch returns the entry of a key that is not in the cache, and puts it there.
+func (tx *Txn) fetch(space uint32, hash uint64, key []byte) *entry {
+	if tx.m.cache.complete.Load() {
+		return newEntry(space, hash, key)
+	}
+	e := tx.m.buffered(space, hash, key)
+	if e == nil {
+		e = tx.load(space, hash, key)
+	}
+	if e.row.Kind != 0 {
+		tx.m.cache.offer(e)
 	}
 	return e
 }
 
 // load reads a row from the engine.
 func (tx *Txn) load(space uint32, hash uint64, key []byte) *entry {
+	e := newEntry(space, hash, key)
 	row, closer := tx.get(space, hash, key)
 	if closer == nil {
-		return nil
+		return e
 	}
-	e := newEntry(space, hash, key, row)
+	e.row = row
+	e.row.Value = bytes.Clone(row.Value)
 	tx.fail(closer.Close())
 	return e
 }
@@ -210,12 +217,13 @@ func (tx *Txn) Put(key []byte, row Row) {
 	if row.Kind == 0 {
 		tx.fail(errors.New("a row without a kind"))
 	}
-	tx.replace(newEntry(tx.space(), keyHash(key), key, row))
+	row.Value = bytes.Clone(row.Value)
+	tx.replace(tx.space(), keyHash(key), key, row)
 }
 
 // Delete removes a key and says whether there was one whose time has not passed.
 func (tx *Txn) Delete(key []byte) bool {
-	h := tx.replace(newEntry(tx.space(), keyHash(key), key, Row{}))
+	h := tx.replace(tx.space(), keyHash(key), key, Row{})
 	if h.exists && h.expireAt != 0 && tx.isPast(h.expireAt) {
 		tx.m.expired.Add(1)
 		return false
@@ -230,63 +238,69 @@ func (tx *Txn) SetExpire(key []byte, at int64) bool {
 	if row == nil {
 		return false
 	}
-	e := &entry{row: *row, key: bytes.Clone(key), hash: keyHash(key), space: tx.space()}
-	e.row.ExpireAt = at
-	tx.replace(e)
+	changed := *row
+	changed.ExpireAt = at
+	tx.replace(tx.space(), keyHash(key), key, changed)
 	return true
 }
 
 // space is that of the current database.
 func (tx *Txn) space() uint32 { return tx.ks.dbs[tx.db].space }
 
-// replace makes e, or nothing when its Kind is 0, the row of its key in the current database,
-// keeps the counters, and returns what was there.
-func (tx *Txn) replace(e *entry) (before header) {
+// replace makes row, or nothing when its Kind is 0, the row of a key in the space of the current
+// database, keeps the counters and the sum, and returns what was there.
+func (tx *Txn) replace(space uint32, hash uint64, key []byte, row Row) (before header) {
 	if !tx.write {
 		tx.fail(errWriteInRead)
 	}
 	if tx.err != nil {
 		return header{}
 	}
-	if e.row.Kind != 0 {
-		e.row.Version = tx.index
-		if e.row.ExpireAt < 0 { // has no place in the expiry table's order, and is long past anyway
-			e.row.ExpireAt = 1
+	if row.Kind != 0 {
+		row.Version = tx.index
+		if row.ExpireAt < 0 { // has no place in the expiry table's order, and is long past anyway
+			row.ExpireAt = 1
 		}
 	}
-	c := tx.pending.find(e.space, e.hash, e.key)
+	c := tx.pending.find(space, hash, key)
 	if c != nil {
-		before = c.entry.header()
+		before = c.header()
 	} else {
-		before = tx.storedHeader(e.space, e.hash, e.key)
+		var e *entry
+		if e, before = tx.known(space, hash, key); row.Kind != 0 || before.exists {
+			c = tx.pending.add(e, before)
+		}
 	}
-	if e.row.Kind == 0 && !before.exists || tx.err != nil {
+	if row.Kind == 0 && !before.exists || tx.err != nil {
 		return before
 	}
-	if c != nil {
-		tx.pending.replace(c, e)
-	} else {
-		tx.pending.touch(tx.pending.add(e, before))
-	}
+	after := headerOf(hash, &row)
+	tx.pending.set(c, row, after.sum)
 	tx.ks.dbs[tx.db].count(before, -1)
-	tx.ks.dbs[tx.db].count(e.header(), +1)
+	tx.ks.dbs[tx.db].count(after, +1)
 	return before
 }
 
-// storedHeader is what the engine holds for a key that has no pending change.
-func (tx *Txn) storedHeader(space uint32, hash uint64, key []byte) header {
+// known returns an entry for a key that has no pending change, and what the engine holds, or will
+// when the buffer is written. The row of the entry may be missing.
+func (tx *Txn) known(space uint32, hash uint64, key []byte) (*entry, header) {
 	if e := tx.m.cache.get(space, hash, key); e != nil {
-		return e.header()
+		return e, e.header()
 	}
 	if tx.m.cache.complete.Load() {
-		return header{}
+		return newEntry(space, hash, key), header{}
 	}
+	if e := tx.m.buffered(space, hash, key); e != nil {
+		return e, e.header()
+	}
+	e := newEntry(space, hash, key)
 	row, closer := tx.get(space, hash, key)
 	if closer == nil {
-		return header{}
+		return e, header{}
 	}
+	h := headerOf(hash, &row)
 	tx.fail(closer.Close())
-	return header{true, row.ExpireAt}
+	return e, h
 }
 
 // FlushDB empties a logical database, whatever its size, at the cost of two range deletions.

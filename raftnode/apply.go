@@ -8,6 +8,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
+
+	"redoubt/failpoint"
 )
 
 // applyTask is one thing for the applier to do: the entries of a message, or a function that must run
@@ -21,22 +23,26 @@ type applyTask struct {
 func (g *Group) runApplier() {
 	defer g.stopped.Done()
 	var tasks []applyTask
-	a := applier{g: g}
 	for ok := true; ok; {
-		if tasks, ok = g.applies.take(tasks); !ok {
-			return
-		}
-		for _, t := range tasks {
-			if t.run != nil {
-				t.run()
-				continue
-			}
-			if err := a.apply(t.message); err != nil {
-				g.fail(err)
-				return
-			}
+		if tasks, ok = g.applies.take(tasks); ok {
+			ok = g.applyAll(tasks)
 		}
 	}
+}
+
+// applyAll does the tasks. It returns false when the group has failed.
+func (g *Group) applyAll(tasks []applyTask) bool {
+	for _, t := range tasks {
+		if t.run != nil {
+			t.run()
+			continue
+		}
+		if err := g.applier.apply(t.message); err != nil {
+			g.fail(err)
+			return false
+		}
+	}
+	return true
 }
 
 // applier holds the applier's buffers.
@@ -70,7 +76,10 @@ func (a *applier) apply(m *pb.Message) error {
 			return err
 		}
 	}
-	if err := g.cfg.Machine.Apply(a.entries, meta); err != nil {
+	if err := failpoint.ApplyBefore.Err(); err != nil {
+		return err
+	}
+	if err := failpoint.ApplyAfter.After(g.cfg.Machine.Apply(a.entries, meta)); err != nil {
 		return fmt.Errorf("apply log entries up to %d: %w", a.entries[len(a.entries)-1].Index, err)
 	}
 	if a.replaced != 0 && !g.call(func() { g.resetProgress(a.replaced) }) {
@@ -122,7 +131,7 @@ func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
 		out.Proposals = a.props[first:len(a.props):len(a.props)]
 	case data[0] == entryMember, data[0] == entryReplace:
 		m, err := decodeMember(data)
-		if err != nil {
+		if err = failpoint.MemberApply.After(err); err != nil {
 			return ms, false, err
 		}
 		if data[0] == entryMember {
@@ -245,7 +254,7 @@ func (g *Group) announce() {
 
 // logMember proposes the announcement of a member, as the leader.
 func (g *Group) logMember(from uint64, m Member) {
-	if _, changes := g.members.Load().with(m); !changes || m.ID != from {
+	if _, changes := g.members.Load().with(m); !changes || m.ID != from || !dialable(m.RaftAddr) {
 		return
 	}
 	if err := g.loop.rn.Propose(encodeJSON(entryMember, m)); err != nil { // it announces itself again

@@ -55,6 +55,9 @@ func FuzzFrame(f *testing.F) {
 	f.Add(raftFrame)
 	f.Add(encodeForward(forward{term: 1, origin: 2, base: 3, first: 4, payloads: [][]byte{[]byte("x")}}, 1))
 	f.Add(numbers(frameReadResp, 7, 8))
+	f.Add(numbers(frameCheck, 7))
+	f.Add(numbers(frameCheckResp, 7, 1<<63, checkAnswer))
+	f.Add(numbers(frameVerdict, 7, 1<<63, verdictProven))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if len(frame) == 0 {
 			return

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"go.etcd.io/raft/v3"
+
+	"redoubt/failpoint"
 )
 
 // forwardState is what a follower knows of the proposals that it forwarded in the present term.
@@ -46,8 +48,10 @@ func (g *Group) sendForwards(batch []*Proposal) {
 			f.payloads = append(f.payloads, batch[n].Payload)
 			n++
 		}
-		g.cfg.Transport.Send(g.loop.lead, LaneBulk, encodeForward(f, size))
 		batch = batch[n:]
+		if failpoint.ForwardBefore.Err() == nil {
+			g.cfg.Transport.Send(g.loop.lead, LaneBulk, encodeForward(f, size))
+		}
 	}
 }
 
@@ -119,6 +123,10 @@ func (g *Group) takeForward(from uint64, f forward) {
 			}
 		}
 		l.origins[f.origin] = next
+	}
+	failpoint.ForwardTaken.Hit()
+	if failpoint.ForwardAck.Err() != nil {
+		return
 	}
 	g.cfg.Transport.Send(from, LaneControl, numbers(frameForwardAck, f.term, f.origin, next))
 }

@@ -20,6 +20,10 @@ const (
 	frameStatus     = 8 // asks the leader what it knows of its followers
 	frameStatusResp = 9
 	frameReplace    = 10 // asks the leader to log that a member was replaced
+	frameCheck      = 11 // asks a member for the hash of its state after an entry: see check.go
+	frameCheckResp  = 12
+	frameVerdict    = 13 // tells a member that it is corrupt
+	frameSpace      = 14 // how much room for data there is: the node's, or by the leader the group's
 )
 
 // forward is the body of a frameForward. The leader of term takes proposals of one origin in the
@@ -84,20 +88,11 @@ func decodeRaft(body []byte, from, to uint64) (*pb.Message, bool) {
 	}
 	switch m.GetType() {
 	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
-		pb.MsgHeartbeat, pb.MsgTimeoutNow:
-	case pb.MsgHeartbeatResp: // raft reads 8 bytes if there are any
-		if n := len(m.GetContext()); n != 0 && n != 8 {
-			return nil, false
-		}
+		pb.MsgHeartbeat, pb.MsgTimeoutNow, pb.MsgHeartbeatResp:
 	default: // snapshots come on a stream of their own; the rest is never sent between nodes
 		return nil, false
 	}
-	for i, e := range m.GetEntries() {
-		if e.GetIndex() != m.GetIndex()+1+uint64(i) {
-			return nil, false
-		}
-	}
-	return m, m.GetTerm() != 0
+	return m, wellFormed(m)
 }
 
 // encodeJSON encodes the frames, and the log entries, that are rare.

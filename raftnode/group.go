@@ -37,6 +37,10 @@ type StateMachine interface {
 	// Apply applies entries in order. All effects, the position of the last entry, and meta when it is
 	// not nil, become visible and later durable as one. An error stops the node.
 	Apply(entries []Entry, meta []byte) error
+	// Hash returns a hash of the state as it was right after the entry with this index, which is the
+	// same on every node. ok is false for an entry that is not applied yet, or was too long ago. It
+	// does not wait for anything.
+	Hash(index uint64) (hash uint64, ok bool)
 	// Checkpoint writes the state into the new directory dir while entries go on being applied, and
 	// returns the position it holds. That state is then durable in the machine itself as well.
 	Checkpoint(dir string) (Position, error)
@@ -70,10 +74,17 @@ type Config struct {
 	SnapshotLogBytes int64
 	// Lease lets the leader answer reads without a round of messages while its lease holds.
 	Lease bool
+	// Space says how much room this node has for data. It is asked often and must not wait. nil: enough.
+	Space func() Space
+	// Check refuses payloads that another node forwards and the Machine could not apply: logged, they
+	// would stop every node. nil: none.
+	Check func(payload []byte) error
 	// Wall and Clock are the sources of time: the first stamps entries (ms since the epoch), the
 	// second is monotonic and measures the lease. Defaults: the system's.
 	Wall  func() int64
 	Clock func() time.Duration
+	// Rand is the source of what only has to be unlike: names and seeds. Default: math/rand/v2.
+	Rand func() uint64
 }
 
 // Group is one node's replica of a raft group.
@@ -90,8 +101,11 @@ type Group struct {
 
 	// Written by the loop, read by everyone.
 	commit     atomic.Uint64
-	leaseUntil atomic.Int64 // on cfg.Clock, in ns; 0 = no lease
+	space      atomic.Uint32 // a Space: see Group.Space
+	leaseUntil atomic.Int64  // on cfg.Clock, in ns; 0 = no lease
 	view       atomic.Pointer[View]
+	checked    atomic.Uint64          // see Status
+	corrupt    atomic.Pointer[string] // why this node is, nil: it is not
 	// Written by the applier, read by everyone.
 	applied    atomic.Uint64
 	members    atomic.Pointer[membership]
@@ -99,7 +113,9 @@ type Group struct {
 	stats      Stats
 	announceAt time.Duration // loop only: when to announce again
 
-	loop loopState
+	loop    loopState
+	applier applier
+	steps   *Stepper // nil where goroutines run the group
 
 	making    sync.Mutex // held while a snapshot is made
 	makingNow atomic.Bool
@@ -131,6 +147,10 @@ type loopState struct {
 	queue     []item // proposals not yet in the log or on their way to the leader
 	appending int    // MsgStorageAppend with entries that the appender has not finished
 
+	// Of the last entry: see paced.
+	lastIndex              uint64
+	proposedAt, commitTook time.Duration
+
 	notices  map[uint64]*pb.Message // by follower: see holdNotice
 	nextSeq  uint64
 	fwd      forwardState
@@ -140,11 +160,29 @@ type loopState struct {
 	reads        readState
 	leaseBarred  uint64 // no lease in this term, because leadership was to be transferred
 	noVotesUntil time.Duration
-	heartbeat    int // ticks since the last lease round
+	heartbeat    int    // ticks since the last lease round
+	rounds       uint64 // of reads that raft was asked for in this term
+	contradicted contradiction
+	space        spaceState
+	check        checkState
 }
 
 // Open starts the group. The log and the state machine must hold the same node's data.
 func Open(cfg Config) (*Group, error) {
+	g, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.stopped.Add(4)
+	go g.runLoop()
+	go g.runAppender()
+	go g.runApplier()
+	go g.runMaker()
+	return g, nil
+}
+
+// open makes a group of which nothing runs yet.
+func open(cfg Config) (*Group, error) {
 	start := time.Now()
 	if cfg.Clock == nil {
 		cfg.Clock = func() time.Duration { return time.Since(start) }
@@ -152,16 +190,24 @@ func Open(cfg Config) (*Group, error) {
 	if cfg.Wall == nil {
 		cfg.Wall = func() int64 { return time.Now().UnixMilli() }
 	}
-	g := &Group{cfg: cfg, logger: cfg.Logger, origin: rand.Uint64(), makeNow: make(chan struct{}, 1),
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Uint64
+	}
+	g := &Group{cfg: cfg, logger: cfg.Logger, origin: cfg.Rand(), makeNow: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan struct{})}
 	g.mail.wake = make(chan struct{}, 1)
 	g.appends.init()
 	g.applies.init()
+	g.applier.g = g
 	g.pending.m = make(map[uint64]*Proposal)
 	g.loop.nextSeq = 1
 	g.loop.notices = make(map[uint64]*pb.Message)
 	if err := g.recover(); err != nil {
 		return nil, err
+	}
+	if why := cfg.Log.Corrupt(); why != "" {
+		g.corrupt.Store(&why)
+		g.logCorrupt(why)
 	}
 	if err := g.startRaft(); err != nil {
 		return nil, err
@@ -170,11 +216,6 @@ func Open(cfg Config) (*Group, error) {
 		return nil, fmt.Errorf("listen for peers: %w", err)
 	}
 	cfg.Transport.SetPeers(g.members.Load().peers(cfg.NodeID))
-	g.stopped.Add(4)
-	go g.runLoop()
-	go g.runAppender()
-	go g.runApplier()
-	go g.runMaker()
 	return g, nil
 }
 
@@ -198,11 +239,16 @@ func (g *Group) recover() error {
 	g.applied.Store(pos.Index)
 	g.cfg.Log.conf = ms.confState()
 	g.cfg.Log.snapshot = g.latestSnapshot
-	g.incoming.init(g.cfg.FS, g.cfg.IncomingDir)
+	g.incoming.init(g.cfg.FS, g.cfg.IncomingDir, g.cfg.Clock)
 	return g.incoming.clear()
 }
 
-func (g *Group) startRaft() error {
+func (g *Group) startRaft() (err error) {
+	defer func() { // as in runLoop
+		if p := recover(); p != nil {
+			err = fmt.Errorf("start raft: %v", p)
+		}
+	}()
 	rn, err := raft.NewRawNode(&raft.Config{
 		ID:                        g.cfg.NodeID,
 		ElectionTick:              g.cfg.ElectionTicks,
@@ -276,16 +322,9 @@ func (g *Group) fail(err error) {
 // runLoop owns the RawNode.
 func (g *Group) runLoop() {
 	defer g.stopped.Done()
-	defer func() {
-		// Raft panics when what it is told contradicts what it knows, which is so when this node, or
-		// another, lost what it had made durable.
-		if p := recover(); p != nil {
-			g.fail(fmt.Errorf("raft: %v", p))
-		}
-	}()
 	ticker := time.NewTicker(g.cfg.TickInterval)
 	defer ticker.Stop()
-	for {
+	for ok := true; ok; {
 		tick := false
 		select {
 		case <-g.stop:
@@ -294,19 +333,32 @@ func (g *Group) runLoop() {
 			tick = true
 		case <-g.mail.wake:
 		}
-		// Messages come before the tick, so that a node that was held up does not call an election
-		// while the leader's heartbeats lie in its mailbox.
-		g.drain()
-		if tick {
-			g.tick()
+		ok = g.turnLoop(tick)
+	}
+}
+
+// turnLoop takes the mail, and a tick, and does what follows from them. It returns false when the
+// group has failed.
+func (g *Group) turnLoop(tick bool) (ok bool) {
+	defer func() {
+		// Raft panics when what it is told contradicts what it knows, which is so when this node, or
+		// another, lost what it had made durable.
+		if p := recover(); p != nil {
+			g.fail(fmt.Errorf("raft: %v", p))
 		}
-		for {
-			g.flow()
-			if !g.loop.rn.HasReady() {
-				break
-			}
-			g.handleReady()
+	}()
+	// Messages come before the tick, so that a node that was held up does not call an election
+	// while the leader's heartbeats lie in its mailbox.
+	g.drain()
+	if tick {
+		g.tick()
+	}
+	for {
+		g.flow()
+		if !g.loop.rn.HasReady() {
+			return true
 		}
+		g.handleReady()
 	}
 }
 
@@ -318,6 +370,12 @@ func (g *Group) drain() {
 	for _, m := range in.messages {
 		if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && g.cfg.Clock() < l.noVotesUntil &&
 			string(m.GetContext()) != transferContext {
+			continue
+		}
+		if m.GetType() == pb.MsgTimeoutNow && g.Corrupt() != "" {
+			continue // it is not to lead
+		}
+		if !g.plausible(m) || !g.hasRoomFor(m) {
 			continue
 		}
 		// An error says that the message was ignored: from a node that is not a member, or a
@@ -347,6 +405,8 @@ func (g *Group) tick() {
 	g.resendForwards()
 	g.tickReads()
 	g.announce()
+	g.tickChecks()
+	g.tickSpace()
 }
 
 // flow moves what waits as far as the node's role allows.
@@ -364,6 +424,10 @@ func (g *Group) flow() {
 
 // call runs f on the loop and waits for it. It returns false when the group is closed.
 func (g *Group) call(f func()) bool {
+	if g.steps != nil {
+		f() // nothing else is running
+		return true
+	}
 	done := make(chan struct{})
 	g.mail.put(func(m *mail) { m.calls = append(m.calls, func() { f(); close(done) }) })
 	select {

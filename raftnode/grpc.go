@@ -122,6 +122,7 @@ func (t *GRPC) Close() error {
 		delete(t.peers, id)
 	}
 	t.mu.Unlock()
+	_ = t.ln.Close() // the server knows of it only once it serves
 	t.server.Stop()
 	t.running.Wait()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc64"
 	"io"
 	"math/rand"
 	"slices"
@@ -23,21 +24,23 @@ import (
 type listMachine struct {
 	fs vfs.FS
 
-	mu    sync.Mutex
-	state listState
+	mu     sync.Mutex
+	state  listState
+	hashes map[uint64]uint64
 }
 
 type listState struct {
 	Pos   raftnode.Position
 	Meta  []byte
 	Items []string
+	Hash  uint64
 }
 
 const machineFile = "/state.json"
 
 func openMachine(t testing.TB, fs vfs.FS, meta []byte) *listMachine {
 	t.Helper()
-	m := &listMachine{fs: fs}
+	m := &listMachine{fs: fs, hashes: make(map[uint64]uint64)}
 	err := m.load(machineFile)
 	if errors.Is(err, io.EOF) || err != nil && vfsNotExist(fs, machineFile) {
 		m.state = listState{Pos: raftnode.InitialPosition, Meta: meta}
@@ -46,6 +49,7 @@ func openMachine(t testing.TB, fs vfs.FS, meta []byte) *listMachine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.hashes[m.state.Pos.Index] = m.state.Hash
 	return m
 }
 
@@ -98,15 +102,35 @@ func (m *listMachine) Apply(entries []raftnode.Entry, meta []byte) error {
 		m.state.Pos = raftnode.Position{Index: e.Index, Term: e.Term}
 		for _, p := range e.Proposals {
 			m.state.Items = append(m.state.Items, string(p.Payload))
+			m.state.Hash = m.state.Hash*31 + crc64.Checksum(p.Payload, crcTable)
 			if p.Local != nil {
 				p.Local.Context = len(m.state.Items)
 			}
 		}
+		m.hashes[e.Index] = m.state.Hash
 	}
 	if meta != nil {
 		m.state.Meta = meta
 	}
 	return nil
+}
+
+var crcTable = crc64.MakeTable(crc64.ECMA)
+
+func (m *listMachine) Hash(index uint64) (uint64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	hash, ok := m.hashes[index]
+	return hash, ok
+}
+
+// falsify gives the machine another state than the log has made.
+func (m *listMachine) falsify() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Hash += 12345
+	m.state.Items = append(m.state.Items, "false")
+	m.hashes[m.state.Pos.Index] = m.state.Hash
 }
 
 func (m *listMachine) Checkpoint(dir string) (raftnode.Position, error) {
@@ -126,7 +150,9 @@ func (m *listMachine) Restore(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state = listState{}
-	return errors.Join(m.load(dir+machineFile), m.save(machineFile))
+	err := errors.Join(m.load(dir+machineFile), m.save(machineFile))
+	m.hashes[m.state.Pos.Index] = m.state.Hash
+	return err
 }
 
 func (m *listMachine) items() []string {
@@ -416,6 +442,9 @@ func (c *cluster) agree() []string {
 	for id, n := range c.nodes {
 		if !slices.Equal(n.machine.items(), items) {
 			c.t.Fatalf("node %d holds something else", id)
+		}
+		if why := n.Corrupt(); why != "" {
+			c.t.Fatalf("node %d takes itself to be corrupt: %s", id, why)
 		}
 	}
 	return items

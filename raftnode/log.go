@@ -7,10 +7,11 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"redoubt/failpoint"
 )
 
 // Keys of the log engine: group id, kind, and for some an 8-byte big-endian number.
@@ -18,6 +19,7 @@ const (
 	keyHardState = 'h'
 	keyTruncated = 't' // index and term of the entry before the first
 	keyInstall   = 'i' // index and term of a snapshot that is being installed
+	keyCorrupt   = 'c' // why the state was found to be wrong
 	keyPeer      = 'p' // node id -> the incarnation it had at the first contact
 	keyEntry     = 'z' // index -> term, type, data
 )
@@ -38,7 +40,11 @@ type Log struct {
 	db       *pebble.DB
 	tailMax  int64
 	snapshot func() (*pb.Snapshot, error)
-	conf     *pb.ConfState
+	acked    *acked
+	synced   *walPlace
+
+	acceptLoss bool
+	conf       *pb.ConfState
 
 	mu        sync.Mutex
 	hard      *pb.HardState
@@ -48,6 +54,7 @@ type Log struct {
 	tailBytes int64
 	bytes     int64 // of all entries kept, estimated for those from before the start
 	peers     map[uint64]uint64
+	corrupt   string
 	closed    bool
 }
 
@@ -63,33 +70,23 @@ type LogOptions struct {
 	// in memory and never reach a table.
 	MemTableBytes uint64
 	Logger        pebble.Logger
+	// Expect says that the log was made before, so that it is lost when it is not there.
+	Expect Expect
+	// AcceptLoss lets a log be opened that is known to have lost what it had acknowledged.
+	AcceptLoss bool
+	// Failed hears of damage and failures that Pebble meets in the background, and may be nil.
+	Failed func(error)
 }
 
-// OpenLog opens or creates the log engine. It fails on damage, naming the file, rather than forget
-// an entry: the format writes sync offsets into the WAL, so that a damaged record that was synced is
-// told apart from the torn end of a write that nobody waited for.
-func OpenLog(opts LogOptions) (*Log, error) {
-	o := &pebble.Options{
-		FS:                          opts.FS,
-		FormatMajorVersion:          pebble.FormatWALSyncChunks,
-		MemTableSize:                opts.MemTableBytes,
-		MemTableStopWritesThreshold: 4,
-		L0StopWritesThreshold:       32,
-		Logger:                      opts.Logger,
-	}
-	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	db, err := pebble.Open(opts.Dir, o)
-	if err != nil {
-		return nil, fmt.Errorf("open log in %s: %w", opts.Dir, err)
-	}
-	l := &Log{db: db, tailMax: opts.TailBytes, hard: &pb.HardState{}, conf: &pb.ConfState{}}
-	if err := l.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("read log in %s: %w", opts.Dir, err), db.Close())
-	}
-	return l, nil
-}
+// Expect says what a log's directory must hold.
+type Expect int
+
+// What a log's directory must hold.
+const (
+	ExpectNothing Expect = iota // a new log is made if there is none
+	ExpectLog                   // a log, if only one of the time before acknowledgements were noted
+	ExpectNote                  // a log with a note of what was acknowledged
+)
 
 func (l *Log) load() error {
 	if v, err := l.get(logKey(keyHardState)); err != nil {
@@ -101,6 +98,11 @@ func (l *Log) load() error {
 			return errors.New("malformed hard state")
 		}
 	}
+	why, err := l.get(logKey(keyCorrupt))
+	if err != nil {
+		return err
+	}
+	l.corrupt = string(why)
 	pos, err := l.position(keyTruncated)
 	if err != nil {
 		return err
@@ -115,6 +117,9 @@ func (l *Log) load() error {
 		l.last = binary.BigEndian.Uint64(it.Key()[2:])
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return err
+	}
+	if err := l.check(); err != nil {
 		return err
 	}
 	size, err := l.db.EstimateDiskUsage(logKey(keyEntry), logKey(keyEntry+1))
@@ -175,8 +180,23 @@ func (l *Log) Append(hard *pb.HardState, entries []*pb.Entry, sync bool) error {
 			return err
 		}
 	}
-	if err := b.Commit(writeOptions(sync)); err != nil {
+	if err := failpoint.LogAppendBefore.Err(); err != nil {
 		return fmt.Errorf("append to log: %w", err)
+	}
+	end := l.acked.last()
+	if n := len(entries); n > 0 {
+		end = Position{entries[n-1].GetIndex(), entries[n-1].GetTerm()}
+	}
+	if err := l.retreat(end); err != nil {
+		return err
+	}
+	if err := failpoint.LogAppendAfter.After(b.Commit(writeOptions(sync))); err != nil {
+		return fmt.Errorf("append to log: %w", err)
+	}
+	if sync {
+		if err := l.acknowledge(end, hard); err != nil {
+			return err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,10 +265,13 @@ func (l *Log) Truncate(index uint64) error {
 	}
 	b := l.db.NewBatch()
 	defer b.Close()
+	if err := failpoint.LogTruncateBefore.Err(); err != nil {
+		return fmt.Errorf("truncate log: %w", err)
+	}
 	err = errors.Join(b.DeleteRange(entryKey(0), entryKey(index+1), nil),
 		b.Set(logKey(keyTruncated), encodePosition(Position{index, term}), nil),
 		b.Commit(pebble.NoSync))
-	if err != nil {
+	if err = failpoint.LogTruncateAfter.After(err); err != nil {
 		return fmt.Errorf("truncate log: %w", err)
 	}
 	if n := len(l.tail); n > 0 && l.tail[0].GetIndex() <= index {
@@ -270,8 +293,14 @@ func (l *Log) Truncate(index uint64) error {
 }
 
 // BeginInstall notes durably that the state machine is about to be replaced by a snapshot at pos,
-// together with the hard state that raft gave with it.
+// together with the hard state that raft gave with it. Its commit index is that of the snapshot, which
+// the log does not reach before Reset: until then the old one stays, or a crash in between would leave
+// a log on which raft does not start.
 func (l *Log) BeginInstall(hard *pb.HardState, pos Position) error {
+	if !raft.IsEmptyHardState(hard) {
+		stored, _, _ := l.InitialState()
+		hard = &pb.HardState{Term: new(hard.GetTerm()), Vote: new(hard.GetVote()), Commit: new(stored.GetCommit())}
+	}
 	b := l.db.NewBatch()
 	defer b.Close()
 	var err error
@@ -281,6 +310,9 @@ func (l *Log) BeginInstall(hard *pb.HardState, pos Position) error {
 	err = errors.Join(err, b.Set(logKey(keyInstall), encodePosition(pos), nil), b.Commit(pebble.Sync))
 	if err != nil {
 		return fmt.Errorf("note snapshot installation: %w", err)
+	}
+	if err := l.acknowledge(l.acked.last(), hard); err != nil {
+		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -297,6 +329,9 @@ func (l *Log) Reset(pos Position) error {
 	defer l.mu.Unlock()
 	hard := &pb.HardState{Term: new(max(l.hard.GetTerm(), pos.Term)), Vote: new(l.hard.GetVote()),
 		Commit: new(max(l.hard.GetCommit(), pos.Index))}
+	if err := l.retreat(pos); err != nil {
+		return err
+	}
 	b := l.db.NewBatch()
 	defer b.Close()
 	err := errors.Join(
@@ -307,6 +342,9 @@ func (l *Log) Reset(pos Position) error {
 		b.Commit(pebble.Sync))
 	if err != nil {
 		return fmt.Errorf("reset log: %w", err)
+	}
+	if err := l.acknowledge(pos, hard); err != nil {
+		return err
 	}
 	l.hard, l.truncated, l.last = hard, pos, pos.Index
 	l.tail, l.tailBytes, l.bytes = nil, 0, 0
@@ -328,6 +366,9 @@ func (l *Log) Recover(applied Position) error {
 		if err := l.db.Delete(logKey(keyInstall), pebble.Sync); err != nil {
 			return err
 		}
+	}
+	if applied.Index > l.lastIndex() && l.acceptLoss {
+		return l.Reset(applied)
 	}
 	if applied.Index > l.lastIndex() {
 		return fmt.Errorf("the log ends at index %d, before the applied index %d of the state: "+
@@ -363,8 +404,30 @@ func (l *Log) AdmitPeer(id, incarnation uint64) (uint64, error) {
 	if err := l.db.Set(peerKey(id), binary.BigEndian.AppendUint64(nil, incarnation), pebble.Sync); err != nil {
 		return 0, fmt.Errorf("note incarnation of node %d: %w", id, err)
 	}
+	if err := l.acknowledge(l.acked.last(), nil); err != nil {
+		return 0, err
+	}
 	l.peers[id] = incarnation
 	return incarnation, nil
+}
+
+// MarkCorrupt notes durably that the state machine beside this log was found to be wrong, and why.
+// Nothing takes the note back: who replaces the state has to replace the log with it.
+func (l *Log) MarkCorrupt(why string) error {
+	if err := l.db.Set(logKey(keyCorrupt), []byte(why), pebble.Sync); err != nil {
+		return fmt.Errorf("note that this node is corrupt: %w", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.corrupt = why
+	return nil
+}
+
+// Corrupt returns what MarkCorrupt has noted, or "".
+func (l *Log) Corrupt() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.corrupt
 }
 
 // Bytes returns the size of the entries kept: exact for those written since the start.
@@ -379,7 +442,8 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	return l.db.Close()
+	err := l.db.Close()
+	return errors.Join(err, l.acknowledge(l.acked.last(), nil), l.acked.close())
 }
 
 func (l *Log) lastIndex() uint64 {

@@ -84,6 +84,15 @@ func (q *fifo[T]) take(reuse []T) ([]T, bool) {
 	return items, true
 }
 
+// poll is take for one who does not wait.
+func (q *fifo[T]) poll() []T {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	items := q.items
+	q.items = nil
+	return items
+}
+
 func (q *fifo[T]) close() {
 	q.mu.Lock()
 	q.closed = true

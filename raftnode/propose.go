@@ -1,7 +1,6 @@
 package raftnode
 
 import (
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +15,8 @@ const (
 	// hardTimeoutFactor times the request timeout is the longest that a request waits for anything,
 	// even while there is a leader.
 	hardTimeoutFactor = 6
+	// paceMax bounds what waits for the commit of the entry before it.
+	paceMax = 2 * time.Millisecond
 	// resendTicks is how long forwarded proposals wait for the leader to say that it has them.
 	resendTicks = 6
 )
@@ -95,7 +96,7 @@ func (g *Group) Propose(p *Proposal) error {
 		return ErrClosed
 	default:
 	}
-	g.mail.put(func(in *mail) { in.proposals = append(in.proposals, p) })
+	g.submit(p)
 	select {
 	case <-p.done:
 		return p.err
@@ -106,11 +107,18 @@ func (g *Group) Propose(p *Proposal) error {
 	}
 }
 
-// proposeQueued makes entries of the queue, as the leader. What arrives while an entry is being
-// written becomes the next one, so that one sync and one round of messages carry many proposals. It
-// says whether it proposed anything.
+func (g *Group) submit(p *Proposal) {
+	g.mail.put(func(in *mail) { in.proposals = append(in.proposals, p) })
+}
+
+// proposeQueued makes entries of the queue, as the leader. What arrives while an entry is on its way
+// becomes the next one, so that one sync and one round of messages carry many proposals. It says
+// whether it proposed anything or is about to.
 func (g *Group) proposeQueued() bool {
 	l := &g.loop
+	if len(l.queue) > 0 && g.paced() {
+		return true
+	}
 	proposed := false
 	for len(l.queue) > 0 && l.appending == 0 && g.proposeEntry() {
 		proposed = true
@@ -121,6 +129,14 @@ func (g *Group) proposeQueued() bool {
 	return proposed
 }
 
+// paced says whether the next entry should wait for the commit of the last one. That makes entries
+// larger where it takes little time; where it takes long, because the nodes are far from each other,
+// the next entry follows as soon as this node has written the one before.
+func (g *Group) paced() bool {
+	l := &g.loop
+	return l.lastIndex > g.commit.Load() && l.commitTook < paceMax && g.cfg.Clock()-l.proposedAt < paceMax
+}
+
 // proposeEntry proposes one entry from the front of the queue and says whether raft took it.
 func (g *Group) proposeEntry() bool {
 	l := &g.loop
@@ -129,7 +145,7 @@ func (g *Group) proposeEntry() bool {
 		size += len(l.queue[n].payload) + 28
 		n++
 	}
-	data := entryHead(make([]byte, 0, size), g.cfg.Wall(), rand.Uint64())
+	data := entryHead(make([]byte, 0, size), g.cfg.Wall(), g.cfg.Rand())
 	first := l.nextSeq
 	for i, it := range l.queue[:n] {
 		origin, seq := it.origin, it.seq
@@ -149,6 +165,7 @@ func (g *Group) proposeEntry() bool {
 		}
 	}
 	l.nextSeq += uint64(n)
+	l.proposedAt = g.cfg.Clock()
 	l.queue = l.queue[n:]
 	return true
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3"
+
+	"redoubt/failpoint"
 )
 
 const (
@@ -83,14 +85,19 @@ func (g *Group) leaseIndex() (uint64, bool) {
 }
 
 func (g *Group) readIndex() (uint64, error) {
-	w := &readWaiter{done: make(chan struct{})}
-	g.mail.put(func(in *mail) { in.reads = append(in.reads, w) })
+	w := g.submitRead()
 	select {
 	case <-w.done:
 		return w.index, w.err
 	case <-g.stop:
 		return 0, ErrClosed
 	}
+}
+
+func (g *Group) submitRead() *readWaiter {
+	w := &readWaiter{done: make(chan struct{})}
+	g.mail.put(func(in *mail) { in.reads = append(in.reads, w) })
+	return w
 }
 
 // flowReads begins a round for the reads that wait, unless one is under way: they could not use that
@@ -130,6 +137,7 @@ func (g *Group) beginRound() {
 	r.nextID++
 	r.round = &readRound{id: r.nextID, start: g.cfg.Clock(), term: l.term, waiters: r.queue}
 	r.queue = nil
+	l.rounds++
 	l.rn.ReadIndex(binary.BigEndian.AppendUint64(nil, r.nextID))
 }
 
@@ -165,7 +173,7 @@ func (g *Group) takeReadResp(id, index uint64) {
 func finishReads(g *Group, waiters []*readWaiter, index uint64, err error) {
 	for _, w := range waiters {
 		if w.done == nil {
-			if err == nil {
+			if err == nil && failpoint.ReadAnswer.Err() == nil {
 				g.cfg.Transport.Send(w.from, LaneControl, numbers(frameReadResp, w.id, index))
 			}
 			continue

@@ -2,10 +2,14 @@ package raftnode
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"go.uber.org/zap"
+
+	"redoubt/failpoint"
 )
 
 // handleReady takes what raft has ready and hands each part to whoever does it. Nothing here waits:
@@ -15,7 +19,16 @@ func (g *Group) handleReady() {
 	if !raft.IsEmptyHardState(rd.HardState) {
 		// Before any message that tells others of this commit leaves: a lease read on this node must
 		// not miss what a client of a follower saw acknowledged.
-		g.commit.Store(rd.HardState.GetCommit())
+		was, is := g.commit.Load(), rd.HardState.GetCommit()
+		failpoint.CommitBefore.Hit()
+		g.commit.Store(is)
+		failpoint.CommitAfter.Hit()
+		if l := &g.loop; was < l.lastIndex && l.lastIndex <= is {
+			l.commitTook = g.cfg.Clock() - l.proposedAt
+		}
+	}
+	if n := len(rd.Entries); n > 0 {
+		g.loop.lastIndex = rd.Entries[n-1].GetIndex()
 	}
 	if term := g.loop.rn.BasicStatus().HardState.GetTerm(); rd.SoftState != nil || term != g.loop.term {
 		g.turn(rd.SoftState, term)
@@ -41,14 +54,14 @@ func (g *Group) handleReady() {
 }
 
 // holdNotice keeps back a message that tells a follower of a commit and nothing else, while an entry
-// is being written: the next entry follows at once and tells of the commit as well. Half of all
+// is being written or about to be: the next one follows at once and tells of the commit as well. Half of all
 // messages between busy nodes would be such notices and their acknowledgements.
 func (g *Group) holdNotice(m *pb.Message) bool {
 	l := &g.loop
 	if m.GetType() != pb.MsgApp {
 		return false
 	}
-	if len(m.GetEntries()) > 0 || l.appending == 0 {
+	if len(m.GetEntries()) > 0 || l.appending == 0 && len(l.queue) == 0 {
 		delete(l.notices, m.GetTo())
 		return false
 	}
@@ -58,10 +71,10 @@ func (g *Group) holdNotice(m *pb.Message) bool {
 
 // sendNotices sends what holdNotice kept, when no entry came after it.
 func (g *Group) sendNotices() {
-	for to, m := range g.loop.notices {
-		delete(g.loop.notices, to)
-		g.sendRaft(m)
+	for _, to := range slices.Sorted(maps.Keys(g.loop.notices)) {
+		g.sendRaft(g.loop.notices[to])
 	}
+	clear(g.loop.notices)
 }
 
 // turn notes a change of role, leader or term.
@@ -70,8 +83,9 @@ func (g *Group) turn(soft *raft.SoftState, term uint64) {
 	was := *l
 	if term != l.term {
 		l.term = term
-		l.origins = nil
+		l.origins, l.rounds = nil, 0
 		l.fwd = forwardState{}
+		l.space.reports, l.space.verdict = nil, spaceReport{}
 		clear(l.notices)
 	}
 	if soft != nil {
@@ -96,9 +110,11 @@ func (g *Group) turn(soft *raft.SoftState, term uint64) {
 
 // sendRaft sends one raft message to a peer.
 func (g *Group) sendRaft(m *pb.Message) {
+	if g.muted(m) {
+		return
+	}
 	if m.GetType() == pb.MsgSnap {
-		g.stopped.Add(1)
-		go g.sendSnapshot(m)
+		g.spawn(func() { g.sendSnapshot(m) })
 		return
 	}
 	frame, err := encodeRaft(m)
@@ -110,52 +126,77 @@ func (g *Group) sendRaft(m *pb.Message) {
 	if len(m.GetEntries()) > 0 {
 		lane = LaneBulk
 	}
+	if failpoint.SendBefore.Err() != nil {
+		return
+	}
 	g.cfg.Transport.Send(m.GetTo(), lane, frame)
+	failpoint.SendAfter.Hit()
+}
+
+// spawn has f run beside everything else.
+func (g *Group) spawn(f func()) {
+	if g.steps != nil {
+		g.steps.tasks = append(g.steps.tasks, f)
+		return
+	}
+	g.stopped.Go(f)
 }
 
 // runAppender makes log entries and votes durable, then delivers the messages that waited for it.
 func (g *Group) runAppender() {
 	defer g.stopped.Done()
+	defer func() {
+		if p := recover(); p != nil { // Pebble's word for a log file that it can't make
+			g.fail(fmt.Errorf("log: %v", p))
+		}
+	}()
 	var batch []*pb.Message
-	var entries []*pb.Entry
 	for ok := true; ok; {
-		if batch, ok = g.appends.take(batch); !ok {
-			return
+		if batch, ok = g.appends.take(batch); ok {
+			ok = g.appendAll(batch)
 		}
-		for rest := batch; len(rest) > 0; {
-			var n int
-			var err error
-			if rest[0].GetSnapshot() != nil {
-				n, err = 1, g.install(rest[0])
-			} else {
-				entries = entries[:0]
-				n, entries = mergeAppends(rest, entries)
-				err = g.append(rest[:n], entries)
-			}
-			if err != nil {
-				g.fail(err)
-				return
-			}
-			for _, m := range rest[:n] {
-				g.deliver(m.GetResponses(), len(m.GetEntries()) > 0)
-			}
-			rest = rest[n:]
-		}
-		clear(entries)
 	}
+}
+
+// appendAll does what the messages ask for, with as few syncs as their order allows. It returns false
+// when the group has failed.
+func (g *Group) appendAll(messages []*pb.Message) bool {
+	for rest := messages; len(rest) > 0; {
+		n, err := 1, error(nil)
+		if rest[0].GetSnapshot() != nil {
+			err = g.install(rest[0])
+		} else {
+			var entries []*pb.Entry
+			n, entries = mergeAppends(rest)
+			err = g.append(rest[:n], entries)
+		}
+		if err != nil {
+			g.fail(err)
+			return false
+		}
+		for _, m := range rest[:n] {
+			g.deliver(m.GetResponses(), len(m.GetEntries()) > 0)
+		}
+		rest = rest[n:]
+	}
+	return true
 }
 
 // mergeAppends returns how many of the messages can be written as one, and their entries: one sync
 // then serves all.
-func mergeAppends(messages []*pb.Message, entries []*pb.Entry) (int, []*pb.Entry) {
+func mergeAppends(messages []*pb.Message) (n int, entries []*pb.Entry) {
 	for i, m := range messages {
 		if m.GetSnapshot() != nil {
 			return i, entries
 		}
-		if es := m.GetEntries(); len(es) > 0 {
-			if n := len(entries); n > 0 && es[0].GetIndex() != entries[n-1].GetIndex()+1 {
-				return i, entries
-			}
+		es := m.GetEntries()
+		switch last := len(entries) - 1; {
+		case len(es) == 0:
+		case last < 0:
+			entries = es[:len(es):len(es)] // mostly there is one message with entries
+		case es[0].GetIndex() != entries[last].GetIndex()+1:
+			return i, entries
+		default:
 			entries = append(entries, es...)
 		}
 	}
@@ -172,11 +213,18 @@ func (g *Group) append(messages []*pb.Message, entries []*pb.Entry) error {
 		}
 	}
 	stored, _, _ := g.cfg.Log.InitialState()
-	if len(entries) == 0 && (raft.IsEmptyHardState(hard) ||
-		hard.GetTerm() == stored.GetTerm() && hard.GetVote() == stored.GetVote()) {
+	promise := !raft.IsEmptyHardState(hard) &&
+		(hard.GetTerm() != stored.GetTerm() || hard.GetVote() != stored.GetVote())
+	if len(entries) == 0 && !promise {
 		return nil
 	}
-	return g.cfg.Log.Append(hard, entries, true)
+	if !promise {
+		return g.cfg.Log.Append(hard, entries, true)
+	}
+	if err := failpoint.HardStateBefore.Err(); err != nil {
+		return err
+	}
+	return failpoint.HardStateAfter.After(g.cfg.Log.Append(hard, entries, true))
 }
 
 // deliver sends the responses of a finished storage write: to this node's raft or to others.

@@ -72,7 +72,7 @@ func (g *Group) decodeCall(from uint64, kind byte, body []byte) func() {
 	var a, b, c uint64
 	switch kind {
 	case frameForward:
-		if f, ok := decodeForward(body); ok {
+		if f, ok := decodeForward(body); ok && g.applicable(from, f) {
 			return func() { g.takeForward(from, f) }
 		}
 	case frameForwardAck:
@@ -100,10 +100,16 @@ func (g *Group) decodeCall(from uint64, kind byte, body []byte) func() {
 		if decodeNumbers(body, &a, &b) {
 			return func() { g.replace(a, b) }
 		}
+	case frameSpace:
+		if decodeNumbers(body, &a, &b) {
+			return func() { g.takeSpace(from, a, b) }
+		}
 	case frameStatus:
 		if decodeNumbers(body, &a) {
 			return func() { g.takeStatus(from, a) }
 		}
+	case frameCheck, frameCheckResp, frameVerdict:
+		return g.decodeCheck(from, kind, body)
 	case frameStatusResp:
 		var resp statusResponse
 		if json.Unmarshal(body, &resp) == nil {

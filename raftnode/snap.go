@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
+	"redoubt/failpoint"
 	"redoubt/snapshot"
 )
 
@@ -38,13 +39,17 @@ func (g *Group) runMaker() {
 		case <-g.stop:
 			return
 		case <-g.makeNow:
+			g.makeDue()
 		}
-		if g.sinceSnap.Load() < g.cfg.SnapshotLogBytes {
-			continue // another one has just been made by hand
-		}
-		if _, err := g.MakeSnapshot(); err != nil {
-			g.logger.Error("snapshot failed", zap.Error(err))
-		}
+	}
+}
+
+func (g *Group) makeDue() {
+	if g.sinceSnap.Load() < g.cfg.SnapshotLogBytes {
+		return // another one has just been made by hand
+	}
+	if _, err := g.MakeSnapshot(); err != nil {
+		g.logger.Error("snapshot failed", zap.Error(err))
 	}
 }
 
@@ -81,6 +86,9 @@ func (g *Group) MakeSnapshot() (Position, error) {
 // truncationPoint returns the last index that the log may lose, at most snapped: the state holds it
 // durably. Followers that are reachable keep what they still need, within limits.
 func (g *Group) truncationPoint(snapped uint64) uint64 {
+	// Raft looks at what it does not know to be applied when it campaigns; it may know less than the
+	// machine has done.
+	snapped = min(snapped, g.loop.rn.BasicStatus().Applied)
 	if g.cfg.Log.Bytes() > retainFactor*g.cfg.SnapshotLogBytes {
 		return snapped
 	}
@@ -113,7 +121,6 @@ func (g *Group) latestSnapshot() (*pb.Snapshot, error) {
 // sendSnapshot streams the newest snapshot to the node that m is for, and tells raft how it went. The
 // message itself is the header of the stream, so that it arrives after all of the state or not at all.
 func (g *Group) sendSnapshot(m *pb.Message) {
-	defer g.stopped.Done()
 	to := m.GetTo()
 	start := time.Now()
 	size, err := g.streamSnapshot(m)
@@ -121,9 +128,7 @@ func (g *Group) sendSnapshot(m *pb.Message) {
 	if err != nil {
 		status = raft.SnapshotFailure
 		g.logger.Warn("snapshot not delivered", zap.Uint64("to", to), zap.Error(err))
-		select {
-		case <-time.After(snapshotRetry):
-		case <-g.stop:
+		if !g.sleep(snapshotRetry) {
 			return
 		}
 	} else {
@@ -133,7 +138,23 @@ func (g *Group) sendSnapshot(m *pb.Message) {
 	g.call(func() { g.loop.rn.ReportSnapshot(to, status) })
 }
 
+// sleep returns false when the group closes meanwhile.
+func (g *Group) sleep(d time.Duration) bool {
+	if g.steps != nil {
+		return true // time passes between steps only
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-g.stop:
+		return false
+	}
+}
+
 func (g *Group) streamSnapshot(m *pb.Message) (size int64, err error) {
+	if g.Corrupt() != "" {
+		return 0, errors.New("this node is corrupt: its state stays here")
+	}
 	id, dir, release, ok := g.cfg.Snapshots.Hold()
 	if !ok {
 		return 0, errors.New("there is no snapshot")
@@ -147,7 +168,7 @@ func (g *Group) streamSnapshot(m *pb.Message) (size int64, err error) {
 	}
 	err = g.cfg.Transport.SendSnapshot(m.GetTo(), func(emit func([]byte) error) error {
 		size, err = snapshot.Send(g.cfg.FS, dir, header, emit)
-		return err
+		return failpoint.SnapshotSent.After(err)
 	})
 	return size, err
 }
@@ -160,14 +181,17 @@ type incoming struct {
 	mu      sync.Mutex
 	busy    bool     // a snapshot is being received, or was stepped into raft
 	ready   Position // the complete one, if any
-	expires time.Time
+	expires time.Duration
+	clock   func() time.Duration
 }
 
 // offerTime is how long a complete snapshot waits for raft to want it. Raft refuses one silently when
 // it has caught up otherwise.
 const offerTime = 10 * time.Second
 
-func (in *incoming) init(fs vfs.FS, dir string) { in.fs, in.dir = fs, dir }
+func (in *incoming) init(fs vfs.FS, dir string, clock func() time.Duration) {
+	in.fs, in.dir, in.clock = fs, dir, clock
+}
 
 // clear removes what is left of earlier receptions.
 func (in *incoming) clear() error {
@@ -182,7 +206,7 @@ func (in *incoming) path() string { return in.fs.PathJoin(in.dir, "state") }
 func (in *incoming) begin() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.busy && (in.ready == (Position{}) || time.Now().Before(in.expires)) {
+	if in.busy && (in.ready == (Position{}) || in.clock() < in.expires) {
 		return errors.New("another snapshot is being received or installed")
 	}
 	if err := in.clear(); err != nil {
@@ -195,7 +219,7 @@ func (in *incoming) begin() error {
 func (in *incoming) offer(pos Position) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.ready, in.expires = pos, time.Now().Add(offerTime)
+	in.ready, in.expires = pos, in.clock()+offerTime
 }
 
 func (in *incoming) end() {
@@ -218,14 +242,14 @@ func (in *incoming) claim(pos Position) error {
 // ReceiveSnapshot is part of Handler. It returns nil only when the state is here, whole, verified and
 // durable; then raft learns of it.
 func (g *Group) ReceiveSnapshot(from uint64, next func() ([]byte, error)) error {
+	next = g.whileSpace(next)
 	if err := g.incoming.begin(); err != nil {
 		return err
 	}
 	m := &pb.Message{}
 	start := time.Now()
 	err := snapshot.Receive(g.cfg.FS, g.incoming.path(), next, func(header []byte) error {
-		if proto.Unmarshal(header, m) != nil || m.GetType() != pb.MsgSnap || m.GetFrom() != from ||
-			m.GetTo() != g.cfg.NodeID || m.GetSnapshot().GetMetadata().GetIndex() == 0 {
+		if proto.Unmarshal(header, m) != nil || !g.acceptable(m, from) {
 			return fmt.Errorf("%w: header", snapshot.ErrCorrupt)
 		}
 		g.logger.Info("snapshot arriving", zap.Uint64("from", from),
@@ -234,7 +258,7 @@ func (g *Group) ReceiveSnapshot(from uint64, next func() ([]byte, error)) error 
 	})
 	var pos Position
 	if err == nil {
-		pos, err = g.cfg.Machine.Verify(g.incoming.path())
+		pos, err = g.verify()
 	}
 	meta := m.GetSnapshot().GetMetadata()
 	if want := (Position{meta.GetIndex(), meta.GetTerm()}); err == nil && pos != want {
@@ -250,7 +274,17 @@ func (g *Group) ReceiveSnapshot(from uint64, next func() ([]byte, error)) error 
 		zap.Duration("took", time.Since(start)))
 	g.incoming.offer(pos)
 	g.mail.put(func(in *mail) { in.messages = append(in.messages, m) })
+	failpoint.SnapshotOffered.Hit()
 	return nil
+}
+
+// verify checks what was received.
+func (g *Group) verify() (Position, error) {
+	if err := failpoint.SnapshotVerify.Err(); err != nil {
+		return Position{}, err
+	}
+	pos, err := g.cfg.Machine.Verify(g.incoming.path())
+	return pos, failpoint.SnapshotVerified.After(err)
 }
 
 // install replaces the state by the snapshot that raft accepted. A crash before the state machine's
@@ -266,11 +300,17 @@ func (g *Group) install(m *pb.Message) error {
 	if m.GetTerm() != 0 {
 		hard = &pb.HardState{Term: new(m.GetTerm()), Vote: new(m.GetVote()), Commit: new(m.GetCommit())}
 	}
-	if err := g.cfg.Log.BeginInstall(hard, pos); err != nil {
+	if err := failpoint.InstallBefore.Err(); err != nil {
+		return err
+	}
+	if err := failpoint.InstallNoted.After(g.cfg.Log.BeginInstall(hard, pos)); err != nil {
 		return err
 	}
 	done := make(chan error, 1)
 	g.applies.put(applyTask{run: func() { done <- g.restore(pos) }}) // after all that was applied before
+	if g.steps != nil {
+		g.steps.Apply()
+	}
 	select {
 	case err := <-done:
 		if err != nil {
@@ -279,7 +319,10 @@ func (g *Group) install(m *pb.Message) error {
 	case <-g.stop:
 		return nil // nothing is delivered any more either
 	}
-	if err := g.cfg.Log.Reset(pos); err != nil {
+	if err := failpoint.InstallRestored.Err(); err != nil {
+		return err
+	}
+	if err := failpoint.InstallReset.After(g.cfg.Log.Reset(pos)); err != nil {
 		return err
 	}
 	if entries := m.GetEntries(); len(entries) > 0 {

@@ -28,6 +28,10 @@ type Progress struct {
 	Match  uint64 `json:"match"` // highest log index known to be durable there
 	Active bool   `json:"active"`
 	State  string `json:"state"`
+	// Corrupt: its state was found to be wrong.
+	Corrupt bool `json:"corrupt,omitempty"`
+	// Space is how much room the member has for data, by its own word; empty when it has not said.
+	Space string `json:"space,omitempty"`
 }
 
 // Status describes a Group.
@@ -38,8 +42,11 @@ type Status struct {
 	Snapshot                               Position
 	LastSnapshot                           *SnapshotResult // nil if none was made since the start
 	MakingSnapshot                         bool
-	Members                                []Member
-	Stats                                  *Stats
+	// Checked is the last entry after which this node, as leader, and a majority had the same state.
+	Checked uint64
+	Corrupt string // why this node's state is not to be relied on, or ""
+	Members []Member
+	Stats   *Stats
 }
 
 // View returns who leads, as far as this node knows.
@@ -52,8 +59,8 @@ func (g *Group) Status() Status {
 	id, _ := g.cfg.Snapshots.Latest()
 	return Status{View: *g.view.Load(), Commit: g.commit.Load(), Applied: g.applied.Load(), FirstIndex: first,
 		LastIndex: last, LogBytes: g.cfg.Log.Bytes(), Snapshot: Position(id), LastSnapshot: g.snapDone.Load(),
-		MakingSnapshot: g.makingNow.Load(),
-		Members:        slices.Clone(g.members.Load().Members), Stats: &g.stats}
+		MakingSnapshot: g.makingNow.Load(), Checked: g.checked.Load(), Corrupt: g.Corrupt(),
+		Members: slices.Clone(g.members.Load().Members), Stats: &g.stats}
 }
 
 func (g *Group) publishView() {
@@ -103,7 +110,8 @@ func (g *Group) leaderStatus(id uint64) statusResponse {
 	resp := statusResponse{ID: id, Commit: st.HardState.GetCommit(), Progress: make(map[uint64]Progress)}
 	for node, pr := range st.Progress {
 		resp.Progress[node] = Progress{Match: pr.Match, Active: pr.RecentActive || node == g.cfg.NodeID,
-			State: pr.State.String()}
+			State: pr.State.String(), Space: g.spaceOf(node),
+			Corrupt: g.loop.check.bad[node] || node == g.cfg.NodeID && g.Corrupt() != ""}
 	}
 	return resp
 }
@@ -152,13 +160,13 @@ func (g *Group) Transfer(to uint64, timeout time.Duration) error {
 // message that makes the other node call an election at once may be delivered late.
 func (g *Group) transfer(to uint64) {
 	l := &g.loop
-	if l.role != raft.StateLeader || to == g.cfg.NodeID {
+	if l.role != raft.StateLeader || to == g.cfg.NodeID || l.check.bad[to] {
 		return
 	}
 	if to == 0 {
 		best := uint64(0)
 		for id, pr := range l.rn.Status().Progress {
-			if id != g.cfg.NodeID && !pr.IsLearner && pr.RecentActive && pr.Match >= best {
+			if id != g.cfg.NodeID && !pr.IsLearner && pr.RecentActive && pr.Match >= best && !l.check.bad[id] {
 				to, best = id, pr.Match
 			}
 		}

@@ -100,6 +100,7 @@ func fixedParameters(s *Server) []parameter {
 		immutable("databases", strconv.Itoa(fsm.Databases)),
 		fixed("dir", s.cfg.DataDir),
 		fixed("maxmemory", "0"),
+		immutable("maxmemory-clients", strconv.FormatInt(s.limits.budget.limit, 10)),
 		fixed("maxmemory-policy", "noeviction"),
 		fixed("notify-keyspace-events", ""),
 		fixed("port", strconv.Itoa(port)),

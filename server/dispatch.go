@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"redoubt/command"
+	"redoubt/failpoint"
 	"redoubt/fsm"
 	"redoubt/resp"
 )
@@ -217,6 +218,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 func (s *session) do() {
 	req := s.request
 	err := s.server.engine.Do(req)
+	failpoint.ReplyBefore.Hit()
 	if err == nil && len(req.Replies) != len(req.Calls) {
 		err = fmt.Errorf("the engine answered %d of %d calls", len(req.Replies), len(req.Calls))
 	}

@@ -12,8 +12,8 @@ import (
 type Engine interface {
 	// Do executes the calls in their order and fills the replies. With a write among them the whole
 	// request takes one place in the log; without one it is a linearizable read. It blocks for a
-	// bounded time. After an error no reply counts. The errors are command.ErrNoLeader and
-	// command.ErrClosed, after which nothing was executed, command.ErrUncertain, after which the
+	// bounded time. After an error no reply counts. The errors are command.ErrNoLeader,
+	// command.ErrClosed and command.ErrCorrupt, after which nothing was executed, command.ErrUncertain, after which the
 	// engine may still hold the request, and those of reading the store.
 	Do(req *fsm.Request) error
 	Status() command.Status

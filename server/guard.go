@@ -62,6 +62,10 @@ type guard struct {
 	shrinks int    // steps of shrink that are to come
 	invalid string // the violation of the protocol that comes after the requests found so far
 
+	charged int64 // bytes that the budget gave for the request at hand
+	unpaid  int64 // bytes of requests that were handed on and may not be executed yet
+	busy    bool  // there was no memory for the request at hand
+
 	handedOn int // whole requests handed on since the connection was opened
 
 	phase   atomic.Int32
@@ -83,6 +87,7 @@ func newGuard(conn net.Conn, l *limits, m *meter) *guard {
 
 // limits are the bounds that an operator may change while the server runs.
 type limits struct {
+	budget  *budget
 	bulkMax atomic.Int64 // bytes, proto-max-bulk-len
 	idleMax atomic.Int64 // seconds, timeout; 0 is for ever
 }
@@ -243,6 +248,35 @@ func (g *guard) finishRequest() {
 		g.shrinks = 2
 	}
 	g.size = 0
+	g.unpaid += g.charged
+	g.charged = 0
+}
+
+// charge asks the budget for the memory of the request at hand, as far as its size is known. One that
+// is larger than all there is gets all.
+func (g *guard) charge() {
+	need := min(g.scanner.size+g.scanner.body, g.limits.budget.limit)
+	if need <= g.charged || g.invalid != "" {
+		return
+	}
+	if !g.limits.budget.take(need - g.charged) {
+		g.busy, g.invalid = true, tooBusy
+		return
+	}
+	g.charged = need
+}
+
+// executed gives back the memory of the requests that were handed on.
+func (g *guard) executed() {
+	g.limits.budget.give(g.unpaid)
+	g.unpaid = 0
+}
+
+// abandon gives back all memory, when nothing will be read any more.
+func (g *guard) abandon() {
+	g.executed()
+	g.limits.budget.give(g.charged)
+	g.charged = 0
 }
 
 // isLong reports whether the request at hand is one that the input can't or should not hold.
@@ -254,6 +288,7 @@ func (g *guard) isLong() bool {
 // takePart fills p with the next part of a long request, which may be the last one.
 func (g *guard) takePart(p []byte) (n int, err error) {
 	for n < len(p) && !(g.found && g.next == g.scanned) {
+		g.charge()
 		switch {
 		case g.invalid != "":
 			return n, nil
@@ -429,8 +464,12 @@ func (g *guard) receive(p []byte) (int, error) {
 // the client would lose the error.
 func (g *guard) reject(scratch []byte) error {
 	g.refuse(g.invalid)
+	text := "ERR Protocol error: " + g.invalid
+	if g.busy {
+		text = g.invalid
+	}
 	if !g.silent {
-		g.send([]byte("-ERR Protocol error: " + g.invalid + "\r\n"))
+		g.send([]byte("-" + text + "\r\n"))
 	}
 	g.halfClose()
 	_ = g.Conn.SetReadDeadline(time.Now().Add(lingerMax))

@@ -49,7 +49,7 @@ type parsed struct {
 func parse(t testing.TB, input []byte, sizes func() int, bulkMax int64) parsed {
 	t.Helper()
 	conn := &scriptConn{input: bytes.Clone(input), sizes: sizes}
-	l := &limits{}
+	l := &limits{budget: newBudget(memoryClientsDefault)}
 	l.bulkMax.Store(bulkMax)
 	g := newGuard(conn, l, &meter{})
 	var p parsed
@@ -184,7 +184,7 @@ func TestGuardCommands(t *testing.T) {
 func TestGuardFillsTheParser(t *testing.T) {
 	words := make([]string, 100_000)
 	conn := &scriptConn{input: []byte(request(words...)), sizes: func() int { return 7 }}
-	l := &limits{}
+	l := &limits{budget: newBudget(memoryClientsDefault)}
 	l.bulkMax.Store(testBulkMax)
 	counter := &countingReader{r: newGuard(conn, l, &meter{})}
 	reader := redcon.NewReader(counter)
@@ -233,7 +233,7 @@ func BenchmarkGuard(b *testing.B) {
 		{"get-1000", strings.Repeat(request("GET", "key:000000000001"), 1000)},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			l := &limits{}
+			l := &limits{budget: newBudget(memoryClientsDefault)}
 			l.bulkMax.Store(testBulkMax)
 			conn := &loopConn{input: []byte(bench.input)}
 			g := newGuard(conn, l, &meter{})
@@ -275,7 +275,7 @@ func TestGuardShrinksTheParser(t *testing.T) {
 		strings.Repeat(request("PING"), 3000) + request("SET", "k", big), // with others before it
 	} {
 		conn := &scriptConn{input: []byte(long + request("PING")), sizes: atOnce}
-		l := &limits{}
+		l := &limits{budget: newBudget(memoryClientsDefault)}
 		l.bulkMax.Store(testBulkMax)
 		g := newGuard(conn, l, &meter{})
 		lengths := &lengthReader{r: g}

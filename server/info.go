@@ -124,6 +124,7 @@ func infoMemory(t *infoText) {
 	t.line("used_memory_rss_human", human(held))
 	t.line("used_memory_peak", peak)
 	t.line("used_memory_peak_human", human(peak))
+	t.line("mem_clients_requests", t.server.limits.budget.taken.Load())
 	t.line("maxmemory", 0)
 	t.line("maxmemory_human", human(0))
 	t.line("maxmemory_policy", "noeviction")
@@ -253,17 +254,24 @@ func infoRaft(t *infoText) {
 	t.line("raft_last_index", st.LastIndex)
 	t.line("raft_snapshot_index", st.SnapshotIndex)
 	t.line("raft_durable_index", st.DurableIndex)
+	t.line("raft_checked_index", st.CheckedIndex)
+	t.line("raft_corrupt", oneIf(st.Corrupt != ""))
+	t.line("raft_corrupt_reason", st.Corrupt)
 	t.line("raft_log_bytes", st.LogBytes)
 	t.line("raft_snapshot_in_progress", oneIf(st.SnapshotInProgress))
 	t.line("raft_elections", st.Elections)
 	t.line("raft_lease_reads", st.LeaseReads)
 	t.line("raft_round_reads", st.RoundReads)
+	t.line("raft_space", st.Space)
+	t.line("raft_node_space", st.NodeSpace)
+	t.line("raft_free_disk_bytes", st.FreeDisk)
+	t.line("raft_min_free_disk_bytes", st.MinFreeDisk)
 	t.line("raft_members", len(st.Members))
 	for i, m := range st.Members {
 		t.line("raft_member"+strconv.Itoa(i), fmt.Sprintf(
-			"id=%d,raft_addr=%s,client_addr=%s,voter=%d,leader=%d,self=%d,active=%d,match=%d,lag=%d",
+			"id=%d,raft_addr=%s,client_addr=%s,voter=%d,leader=%d,self=%d,active=%d,match=%d,lag=%d,corrupt=%d,space=%s",
 			m.ID, m.RaftAddr, m.ClientAddr, oneIf(m.Voter), oneIf(m.Leader), oneIf(m.Self),
-			oneIf(m.Active), m.Match, m.Lag))
+			oneIf(m.Active), m.Match, m.Lag, oneIf(m.Corrupt), m.Space))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"redoubt/command"
+	"redoubt/failpoint"
 	"redoubt/resp"
 )
 
@@ -175,6 +176,8 @@ func debug(s *session, args [][]byte) resp.Reply {
 		})
 	case is(args[1], "ERROR") && len(args) == 3:
 		return resp.NewError(string(args[2]))
+	case failpoint.Enabled && is(args[1], "FAILPOINT"):
+		return failpoints(args[2:])
 	case is(args[1], "SLEEP") && len(args) == 3:
 		seconds, err := strconv.ParseFloat(string(args[2]), 64)
 		if err != nil || math.IsNaN(seconds) {

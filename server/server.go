@@ -8,6 +8,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -30,6 +31,9 @@ type Config struct {
 	// ProtoMaxBulkLen is the most bytes of one argument: 64 MiB if 0, at least 1 MiB. A request may
 	// have 1 MiB more than that in all.
 	ProtoMaxBulkLen int64
+	// MaxMemoryClients bounds the bytes of all large requests that are being received or executed at a
+	// time: 512 MiB if 0.
+	MaxMemoryClients int64
 
 	LogLevel zap.AtomicLevel // changed by CONFIG SET loglevel
 	Logger   *zap.Logger
@@ -97,6 +101,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s := &Server{cfg: cfg, table: table, engine: engine, log: cfg.Logger.Named("server"),
 		started: time.Now(), runID: newRunID(), sessions: map[int64]*session{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.limits.budget = newBudget(cmp.Or(cfg.MaxMemoryClients, memoryClientsDefault))
 	s.limits.bulkMax.Store(cfg.ProtoMaxBulkLen)
 	s.maxClients.Store(int64(cfg.MaxClients))
 	s.keepAlive.Store(keepAliveDefault)

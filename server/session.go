@@ -131,6 +131,7 @@ func (s *session) execute(commands []redcon.Command) {
 
 // giveBack returns the workspace without holding on to what the clients have sent.
 func (s *session) giveBack() {
+	s.guard.executed()
 	w := s.workspace
 	s.workspace = nil
 	clear(w.commands)
@@ -178,4 +179,5 @@ func (s *session) kill() {
 func (s *session) end() {
 	s.cancel()
 	s.guard.release()
+	s.guard.abandon()
 }

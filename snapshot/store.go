@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"redoubt/failpoint"
 )
 
 const (
@@ -69,8 +71,11 @@ func (s *Store) Create(fill func(dir string) (ID, error)) (ID, error) {
 	if err := s.fs.RemoveAll(tmp); err != nil {
 		return ID{}, fmt.Errorf("remove unfinished snapshot: %w", err)
 	}
+	if err := failpoint.SnapshotCreate.Err(); err != nil {
+		return ID{}, err
+	}
 	id, err := fill(tmp)
-	if err != nil {
+	if err = failpoint.SnapshotSync.After(err); err != nil {
 		return ID{}, err
 	}
 	if err := syncDir(s.fs, tmp); err != nil {
@@ -83,7 +88,10 @@ func (s *Store) Create(fill func(dir string) (ID, error)) (ID, error) {
 	if known { // nothing was applied since the last one
 		return latest, s.fs.RemoveAll(tmp)
 	}
-	if err := s.fs.Rename(tmp, s.dir(id)); err != nil {
+	if err := failpoint.SnapshotRenameBefore.Err(); err != nil {
+		return ID{}, err
+	}
+	if err := failpoint.SnapshotRenameAfter.After(s.fs.Rename(tmp, s.dir(id))); err != nil {
 		return ID{}, fmt.Errorf("name snapshot: %w", err)
 	}
 	if err := syncDir(s.fs, s.root); err != nil {
@@ -92,6 +100,9 @@ func (s *Store) Create(fill func(dir string) (ID, error)) (ID, error) {
 	s.mu.Lock()
 	s.latest = id
 	s.mu.Unlock()
+	if err := failpoint.SnapshotPrune.Err(); err != nil {
+		return ID{}, err
+	}
 	return id, s.prune()
 }
 

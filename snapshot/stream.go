@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"redoubt/failpoint"
 )
 
 // ErrCorrupt says that a received stream is not what was sent, or does not follow the format.
@@ -65,6 +67,9 @@ type sender struct {
 }
 
 func (s *sender) chunk(kind byte, body []byte) error {
+	if err := failpoint.SnapshotSend.Err(); err != nil {
+		return err
+	}
 	s.buf = append(append(s.buf[:0], kind), body...)
 	return s.emit(binary.BigEndian.AppendUint32(s.buf, crc32.Checksum(s.buf, castagnoli)))
 }
@@ -127,9 +132,12 @@ func Receive(fs vfs.FS, dir string, next func() ([]byte, error), accept func(hea
 		if err != nil {
 			return fmt.Errorf("receive snapshot: %w", err)
 		}
-		if err := r.chunk(chunk); err != nil {
+		if err := failpoint.SnapshotReceive.After(r.chunk(chunk)); err != nil {
 			return err
 		}
+	}
+	if err := failpoint.SnapshotReceived.Err(); err != nil {
+		return err
 	}
 	if err := syncDir(fs, dir); err != nil {
 		return err

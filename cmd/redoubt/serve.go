@@ -31,11 +31,15 @@ type nodeFlags struct {
 	Reads             string        `help:"What reads wait for: linearizable, lease or local." default:"lease" enum:"linearizable,lease,local"`
 	SnapshotLogBytes  size          `help:"Make a snapshot and truncate the log when the log has grown by this much." default:"64mb"`
 	CacheBytes        size          `help:"Memory for hot keys; the block cache gets as much again." default:"256mb"`
+	MinFreeDisk       size          `help:"Disk space to keep free: with less, writes that make the data grow are refused." default:"256mb"`
 	ElectionTimeout   time.Duration `help:"A leader that is not heard of for this long is replaced." default:"600ms"`
 	HeartbeatInterval time.Duration `help:"How often the leader tells that it is there." default:"100ms"`
 	RequestTimeout    time.Duration `help:"How long a command waits for a leader." default:"5s"`
 	Maxclients        int           `help:"Most client connections at a time." default:"10000"`
+	MaxmemoryClients  size          `help:"Memory for the large requests of all clients together." default:"512mb"`
 	ProtoMaxBulkLen   size          `help:"Largest value or argument." default:"64mb"`
+
+	AcceptLoss bool `help:"Start a node that is alone although its log lost acknowledged writes, which are then gone for good."`
 
 	LogLevel  string `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
 	LogFormat string `help:"console or json." default:"console" enum:"console,json"`
@@ -46,6 +50,7 @@ type serveCmd struct{}
 
 // Run is called by kong. It returns when the node was told to stop, or can't go on.
 func (*serveCmd) Run(s *nodeFlags) error {
+	coarsenTimers()
 	level := zap.NewAtomicLevel()
 	if l, err := zapcore.ParseLevel(s.LogLevel); err == nil { // kong has checked it
 		level.SetLevel(l)
@@ -67,7 +72,7 @@ func (*serveCmd) Run(s *nodeFlags) error {
 	}
 	stop := make(chan struct{})
 	srv := server.New(server.Config{Listen: s.Listen, Advertise: s.Advertise, MaxClients: s.Maxclients,
-		ProtoMaxBulkLen: int64(s.ProtoMaxBulkLen), LogLevel: level, Logger: logger, DataDir: s.DataDir,
+		ProtoMaxBulkLen: int64(s.ProtoMaxBulkLen), MaxMemoryClients: int64(s.MaxmemoryClients), LogLevel: level, Logger: logger, DataDir: s.DataDir,
 		Version: version, Shutdown: sync.OnceFunc(func() { close(stop) })}, node.Table(), node)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -113,8 +118,11 @@ func (s *nodeFlags) wait(node *redoubt.Node, srv *server.Server, served <-chan e
 func (s *nodeFlags) config() (redoubt.Config, error) {
 	cfg := redoubt.Config{ID: s.ID, DataDir: s.DataDir, RaftListen: s.RaftListen, RaftAdvertise: s.RaftAdvertise,
 		ClientAdvertise: s.Advertise, Reads: redoubt.Reads(s.Reads), SnapshotLogBytes: int64(s.SnapshotLogBytes),
-		CacheBytes: int64(s.CacheBytes), HeartbeatInterval: s.HeartbeatInterval,
-		ElectionTimeout: s.ElectionTimeout, RequestTimeout: s.RequestTimeout}
+		CacheBytes: int64(s.CacheBytes), MinFreeDisk: int64(s.MinFreeDisk), HeartbeatInterval: s.HeartbeatInterval,
+		ElectionTimeout: s.ElectionTimeout, RequestTimeout: s.RequestTimeout, AcceptLoss: s.AcceptLoss}
+	if s.MinFreeDisk == 0 {
+		cfg.MinFreeDisk = -1 // none, where 0 stands for the default
+	}
 	if s.Cluster != "" {
 		var err error
 		if cfg.Cluster, err = redoubt.ParseCluster(s.Cluster); err != nil {
