@@ -1,11 +1,12 @@
 # The targets of daily work. CI runs .ci/run, which uses them.
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME   ?= 20s
+DURATION   ?= 30m
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages in which goroutines share memory: these are worth the race detector's time.
 RACE = . ./fsm/... ./raftnode/... ./server/... ./snapshot/...
 
-.PHONY: help build test race lint fuzz compat clients container bench image
+.PHONY: help build test race lint fuzz soak torture compat clients damage container bench image
 
 help: ## Show this list.
 	@awk -F ': *## ' '/^[a-z]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,10 +20,10 @@ test: ## Run all tests; needs only Go.
 race: ## Run the packages with concurrency under the race detector; needs a C compiler.
 	go test -race $(RACE)
 
-lint: ## gofmt, go vet, staticcheck, in both modules.
+lint: ## gofmt, go vet, staticcheck, in both modules, with and without failpoints.
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:"; echo "$$files"; exit 1; fi
-	go vet ./...
-	$(STATICCHECK) ./...
+	go vet ./... && go vet -tags failpoints ./...
+	$(STATICCHECK) ./... && $(STATICCHECK) -tags failpoints ./...
 	cd test/clients/gored && go vet ./... && $(STATICCHECK) ./...
 
 fuzz: ## Run every fuzz target for FUZZTIME (20s).
@@ -33,11 +34,21 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s).
 		done; \
 	done
 
+soak: ## Simulated clusters for DURATION (30m), from a seed that is new each time.
+	go test . -run 'TestSim$$' -sim.for $(DURATION) -sim.from $$(date +%s)000 -timeout 0
+
+torture: ## Faults and checked histories for DURATION (30m), round after round; SEED=n begins with that one.
+	go test -count=1 -timeout 0 -v -run TestTorture ./test/torture -args -duration $(DURATION) -seed $(or $(SEED),0)
+
 compat: ## Compare replies with a live redis-server, byte by byte; needs redis-server.
 	go test -count=1 ./test/compat/...
 
 clients: ## Client programs against three nodes, with kill -9; needs redis-tools, telnet, python3-redis.
 	test/clients/run
+
+damage: ## Damage the files of stopped nodes at many more places than go test does; DAMAGE=50 of each kind.
+	go test -count=1 -timeout 2h ./test/damage -damage.count $(or $(DAMAGE),50)
+	go test -count=1 -timeout 2h ./raftnode -run TestLogDamage -log.damage $(or $(DAMAGE),50)
 
 container: ## Build the image, run the compose cluster, stop its leader; needs Docker.
 	test/container/run

@@ -279,7 +279,7 @@ func TestNewerFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	body, _, _ := strings.Cut(string(data), "\n")
-	body = strings.Replace(body, `"format":1`, `"format":99`, 1)
+	body = strings.Replace(body, `"format":2`, `"format":99`, 1)
 	if err := os.WriteFile(path, []byte(body+"\n"+crcLine(body)), 0o644); err != nil {
 		t.Fatal(err)
 	}

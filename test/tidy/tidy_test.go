@@ -60,7 +60,7 @@ type example struct {
 var checks = slices.Concat(importChecks, sizeChecks, commentChecks, fileChecks)
 
 // notSource are directories that hold no source: history, and what programs leave behind.
-var notSource = []string{".git", "bin", "redoubt-data", "vendor"}
+var notSource = []string{".git", "bin", "out", "redoubt-data", "vendor"}
 
 func TestRepository(t *testing.T) {
 	source, err := load(os.DirFS("../.."))
