@@ -143,9 +143,10 @@ func parseTimeout(arg []byte) (time.Duration, resp.Reply) {
 	return time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond, resp.Reply{}
 }
 
-// sorted returns all sessions in the order in which they were opened.
+// sorted returns all sessions in the order in which they were opened. One whose connection has ended is
+// no client any more: who saw it end must not find it.
 func (s *Server) sorted() []*session {
-	all := s.all()
+	all := slices.DeleteFunc(s.all(), func(c *session) bool { return c.guard.phase.Load() == ended })
 	slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
 	return all
 }
