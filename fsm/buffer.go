@@ -54,7 +54,7 @@ func (b *buffer) dirty() bool { return b.at != Position{} }
 func (b *buffer) take(c *change, full *buffer) *entry {
 	e := c.entry
 	if full != nil && e.buffer == full.number {
-		e = &entry{hash: e.hash, space: e.space, key: e.key}
+		e = newEntry(e.space, e.hash, e.key)
 	}
 	if e.buffer != b.number {
 		b.add(e, c.stored).dirty = true

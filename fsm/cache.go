@@ -23,16 +23,22 @@ type entry struct {
 	space  uint32
 	buffer uint32 // the number of the last buffer that took the entry in, 0: none did
 	key    []byte
-	row    Row    // Kind 0: there is none
-	sum    uint64 // of the row, 0: not known; the writer's own
+	short  [shortKey]byte // what key points to, if it is no longer: then a lookup reads no other memory
+	row    Row            // Kind 0: there is none
+	sum    uint64         // of the row, 0: not known; the writer's own
 
 	cached, visited bool
 	prev, next      *entry
 }
 
+// shortKey makes an entry as long as one of the sizes in which Go allocates memory.
+const shortKey = 30
+
 // newEntry copies the key.
 func newEntry(space uint32, hash uint64, key []byte) *entry {
-	return &entry{hash: hash, space: space, key: bytes.Clone(key)}
+	e := &entry{hash: hash, space: space}
+	e.key = append(e.short[:0], key...)
+	return e
 }
 
 func (e *entry) is(space uint32, hash uint64, key []byte) bool {
@@ -69,18 +75,17 @@ type cache struct {
 
 type shard struct {
 	mu             sync.Mutex
-	entries        map[uint64]*entry
+	entries        table[*entry]
 	head, tail     *entry // newest, oldest
 	hand           *entry // next candidate, nil: start at tail
 	used, capacity int64
 	hits, misses   uint64
-	_              [40]byte // keeps shards on cache lines of their own
+	_              [32]byte // keeps shards on cache lines of their own
 }
 
 func newCache(capacity int64) *cache {
 	c := &cache{}
 	for i := range c.shards {
-		c.shards[i].entries = make(map[uint64]*entry)
 		c.shards[i].capacity = max(capacity, 0) / cacheShards
 	}
 	return c
@@ -93,7 +98,7 @@ func (c *cache) get(space uint32, hash uint64, key []byte) *entry {
 	id := cacheID(space, hash)
 	s := c.shard(id)
 	s.mu.Lock()
-	e := s.entries[id]
+	e := s.entries.get(id)
 	if e == nil || !e.is(space, hash, key) {
 		s.misses++
 		s.mu.Unlock()
@@ -128,21 +133,21 @@ func (c *cache) offer(e *entry) {
 	s := c.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.entries[id]; old == nil || !old.is(e.space, e.hash, e.key) {
+	if old := s.entries.get(id); old == nil || !old.is(e.space, e.hash, e.key) {
 		c.insert(s, id, e)
 	}
 }
 
 // insert takes e in, in place of what has its id.
 func (c *cache) insert(s *shard, id uint64, e *entry) {
-	if old := s.entries[id]; old != nil {
+	if old := s.entries.get(id); old != nil {
 		e.visited = old.visited
 		s.unlink(id, old)
 		if !old.is(e.space, e.hash, e.key) {
 			c.complete.Store(false)
 		}
 	}
-	s.entries[id] = e
+	s.entries.set(id, e)
 	s.used += e.cost()
 	e.cached = true
 	e.prev, e.next = nil, s.head
@@ -172,7 +177,7 @@ func (c *cache) remove(e *entry) {
 	id := cacheID(e.space, e.hash)
 	s := c.shard(id)
 	s.mu.Lock()
-	if old := s.entries[id]; old != nil && old.is(e.space, e.hash, e.key) {
+	if old := s.entries.get(id); old != nil && old.is(e.space, e.hash, e.key) {
 		s.unlink(id, old)
 	}
 	s.mu.Unlock()
@@ -183,7 +188,7 @@ func (c *cache) clear() {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		s.entries = make(map[uint64]*entry)
+		s.entries = table[*entry]{}
 		s.head, s.tail, s.hand, s.used = nil, nil, nil, 0
 		s.mu.Unlock()
 	}
@@ -222,7 +227,7 @@ func (s *shard) unlink(id uint64, e *entry) {
 		s.tail = e.prev
 	}
 	e.prev, e.next, e.cached = nil, nil, false
-	delete(s.entries, id)
+	s.entries.remove(id)
 	s.used -= e.cost()
 }
 
@@ -231,7 +236,7 @@ func (c *cache) addStats(st *Stats) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		st.CacheKeys += int64(len(s.entries))
+		st.CacheKeys += int64(s.entries.count)
 		st.CacheBytes += s.used
 		st.CacheCapacity += s.capacity
 		st.CacheHits += s.hits

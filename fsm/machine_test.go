@@ -453,8 +453,8 @@ func TestCacheIsBounded(t *testing.T) {
 		for e := s.head; e != nil; e = e.next {
 			n, used = n+1, used+e.cost()
 		}
-		if n != len(s.entries) || used != s.used {
-			t.Fatalf("shard %d: list of %d (%d bytes), map of %d (%d bytes)", i, n, used, len(s.entries), s.used)
+		if n != s.entries.count || used != s.used {
+			t.Fatalf("shard %d: list of %d (%d bytes), map of %d (%d bytes)", i, n, used, s.entries.count, s.used)
 		}
 	}
 }

@@ -28,7 +28,7 @@ type change struct {
 // effects through it; what is left of them in the end goes to the engine as one batch, a key
 // that was written a thousand times as one row.
 type pending struct {
-	index     map[uint64]int32 // cacheID -> last change, counted from 1
+	index     table[int32] // cacheID -> last change, counted from 1
 	changes   []change
 	dropped   []uint32 // spaces
 	bytes     int64    // keys and values held
@@ -38,16 +38,16 @@ type pending struct {
 	view *pebble.Batch // see overlay; nil when it is to be made anew
 }
 
-// A map or list that one large batch has blown up is not worth clearing for each small one.
+// What one large batch has blown up is not kept for each small one.
 const pendingKeepMax = 1 << 12
 
 func newPending() *pending {
-	return &pending{index: make(map[uint64]int32), minExpire: math.MaxInt64}
+	return &pending{minExpire: math.MaxInt64}
 }
 
 // find returns the change of a key or nil. It is good until the next add.
 func (p *pending) find(space uint32, hash uint64, key []byte) *change {
-	for i := p.index[cacheID(space, hash)]; i != 0; i = p.changes[i-1].prev {
+	for i := p.index.get(cacheID(space, hash)); i != 0; i = p.changes[i-1].prev {
 		if c := &p.changes[i-1]; c.entry.is(space, hash, key) {
 			return c
 		}
@@ -58,8 +58,8 @@ func (p *pending) find(space uint32, hash uint64, key []byte) *change {
 // add notes e, whose key has no change yet. The result is good until the next add.
 func (p *pending) add(e *entry, stored header) *change {
 	id := cacheID(e.space, e.hash)
-	p.changes = append(p.changes, change{entry: e, row: &e.row, sum: stored.sum, stored: stored, prev: p.index[id]})
-	p.index[id] = int32(len(p.changes))
+	p.changes = append(p.changes, change{entry: e, row: &e.row, sum: stored.sum, stored: stored, prev: p.index.get(id)})
+	p.index.set(id, int32(len(p.changes)))
 	p.bytes += e.cost()
 	return &p.changes[len(p.changes)-1]
 }
@@ -176,9 +176,11 @@ func (p *pending) closeView() {
 func (p *pending) reset() {
 	p.closeView()
 	if len(p.changes) > pendingKeepMax {
-		p.index, p.changes = make(map[uint64]int32), nil
+		p.index, p.changes = table[int32]{}, nil
 	} else {
-		clear(p.index)
+		for i := range p.changes { // as many steps as there are changes, not as there are slots
+			p.index.remove(cacheID(p.changes[i].entry.space, p.changes[i].entry.hash))
+		}
 		clear(p.changes)
 		p.changes = p.changes[:0]
 	}
