@@ -43,6 +43,31 @@ func benchRequests(kind string, count, depth int) []*fsm.Request {
 	return requests
 }
 
+// TestNodeAllocations bounds what a command of a long pipeline allocates on its whole way through a
+// node, on the average, what comes once for an entry included.
+func TestNodeAllocations(t *testing.T) {
+	const depth = 256
+	n := openAlone(t)
+	for _, test := range []struct {
+		kind string
+		most float64
+	}{
+		{"set", 1.5}, // the value, which is kept
+		{"get", 0.5}, // nothing, but the node does other things meanwhile
+	} {
+		req := benchRequests(test.kind, 1, depth)[0]
+		got := testing.AllocsPerRun(50, func() {
+			if err := n.Do(req); err != nil {
+				t.Fatal(err)
+			}
+		}) / depth
+		if got > test.most {
+			t.Errorf("%s: %v allocations a command", test.kind, got)
+		}
+		t.Logf("%s: %v allocations a command", test.kind, got)
+	}
+}
+
 // benchClients is how many goroutines there are for each processor in the parallel benchmarks.
 const benchClients = 32
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidwall/redcon"
 
+	"redoubt/command"
 	"redoubt/fsm"
 	"redoubt/resp"
 )
@@ -102,13 +103,16 @@ func (e instantEngine) Do(req *fsm.Request) error {
 // dispatch returns what takes parsed commands of this kind from their names to the bytes of their
 // replies, with an engine that costs nothing.
 func dispatch(t testing.TB, raw string, depth int) func() {
-	s := startServer(t, Config{})
-	s.Server.engine = instantEngine{s.engine, resp.NewBulk(make([]byte, 64))}
+	table, err := command.NewTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{}, table, instantEngine{newFakeEngine(), resp.NewBulk(make([]byte, 64))})
 	commands, err := redcon.NewReader(strings.NewReader(strings.Repeat(raw, depth))).ReadCommands()
 	if err != nil || len(commands) != depth {
 		t.Fatal(len(commands), err)
 	}
-	session := newSession(s.Server, newGuard(nil, testLimits(), &meter{}), 1)
+	session := newSession(s, newGuard(nil, testLimits(), &meter{}), 1)
 	session.workspace = &workspace{request: &fsm.Request{}}
 	return func() {
 		for rest := commands; len(rest) > 0; {
