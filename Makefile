@@ -6,7 +6,7 @@ STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Packages in which goroutines share memory: these are worth the race detector's time.
 RACE = . ./fsm/... ./raftnode/... ./server/... ./snapshot/...
 
-.PHONY: help build test race lint fuzz soak torture compat clients damage container bench image
+.PHONY: help build test race lint fuzz soak torture compat clients damage container bench stages image
 
 help: ## Show this list.
 	@awk -F ': *## ' '/^[a-z]+:.*##/ { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ container: ## Build the image, run the compose cluster, stop its leader; needs D
 
 bench: ## Compare three nodes with one redis-server; BENCH=--quick for a short run.
 	test/bench/run $(BENCH)
+
+stages: ## Benchmarks of each stage that a command goes through, with what it allocates.
+	go test -run '^$$' -bench . -benchmem ./resp ./server ./fsm ./command ./raftnode .
 
 image: ## Build the image redoubt.
 	docker build --build-arg VERSION=$(VERSION) --tag redoubt .

@@ -278,13 +278,7 @@ func (n *Node) write(req *fsm.Request) error {
 
 // checkPayload says why writes that another node forwards can't be applied.
 func (n *Node) checkPayload(payload []byte) error {
-	calls, err := fsm.DecodeCalls(payload)
-	for _, c := range calls {
-		if err == nil {
-			err = n.table.CheckWrite(c.Args)
-		}
-	}
-	return err
+	return fsm.EachCall(payload, func(c fsm.Call) error { return n.table.CheckWrite(c.Args) })
 }
 
 // keepPayload is the largest buffer that is kept for the next proposal, in bytes.

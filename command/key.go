@@ -110,7 +110,7 @@ func cmdRename(tx *fsm.Txn, args [][]byte) resp.Reply {
 		return errNoSuchKey
 	}
 	if !bytes.Equal(args[1], args[2]) {
-		tx.Put(args[2], *row)
+		tx.Keep(args[2], *row)
 		tx.Delete(args[1])
 	}
 	return resp.OK
@@ -124,7 +124,7 @@ func cmdRenameNX(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if tx.Lookup(args[2]) != nil { // which is so when the names are the same, too
 		return resp.NewInt(0)
 	}
-	tx.Put(args[2], *row)
+	tx.Keep(args[2], *row)
 	tx.Delete(args[1])
 	return resp.NewInt(1)
 }
@@ -178,7 +178,7 @@ func putInto(tx *fsm.Txn, db int, key []byte, row *fsm.Row, replace bool) bool {
 	if !replace && tx.Lookup(key) != nil {
 		return false
 	}
-	tx.Put(key, *row)
+	tx.Keep(key, *row)
 	return true
 }
 

@@ -142,6 +142,11 @@ func putString(tx *fsm.Txn, key, value []byte, expireAt int64) {
 	tx.Put(key, fsm.Row{Kind: fsm.String, Value: value, ExpireAt: expireAt})
 }
 
+// keepString is putString of a value that was made for it, and need not be copied.
+func keepString(tx *fsm.Txn, key, value []byte, expireAt int64) {
+	tx.Keep(key, fsm.Row{Kind: fsm.String, Value: value, ExpireAt: expireAt})
+}
+
 // keepExpiry is the expiry that a changed value takes over from the old row.
 func keepExpiry(old *fsm.Row) int64 {
 	if old == nil {
@@ -306,7 +311,7 @@ func cmdAppend(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	value := make([]byte, 0, len(row.Value)+len(args[2]))
 	value = append(append(value, row.Value...), args[2]...)
-	putString(tx, args[1], value, row.ExpireAt)
+	keepString(tx, args[1], value, row.ExpireAt)
 	return resp.NewInt(int64(len(value)))
 }
 
@@ -347,7 +352,7 @@ func cmdSetRange(tx *fsm.Txn, args [][]byte) resp.Reply {
 	value := make([]byte, max(len(old), int(offset)+len(patch)))
 	copy(value, old)
 	copy(value[offset:], patch)
-	putString(tx, args[1], value, keepExpiry(row))
+	keepString(tx, args[1], value, keepExpiry(row))
 	return resp.NewInt(int64(len(value)))
 }
 
@@ -421,7 +426,7 @@ func increment(tx *fsm.Txn, key []byte, by int64) resp.Reply {
 	if by < 0 && n < math.MinInt64-by || by > 0 && n > math.MaxInt64-by {
 		return errOverflow
 	}
-	putString(tx, key, formatInt(n+by), keepExpiry(row))
+	keepString(tx, key, formatInt(n+by), keepExpiry(row))
 	return resp.NewInt(n + by)
 }
 

@@ -60,6 +60,47 @@ func fill(b *testing.B, m *Machine, n int) {
 	}
 }
 
+// BenchmarkPayload is the calls of a request on their way into the log, and out of it where they are
+// checked and executed.
+func BenchmarkPayload(b *testing.B) {
+	for _, size := range []int{1, 32} {
+		list := make([]Call, size)
+		for i := range list {
+			list[i] = benchSet(i)
+		}
+		payload := AppendCalls(nil, list)
+		b.Run(fmt.Sprintf("encode-%d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				payload = AppendCalls(payload[:0], list)
+			}
+		})
+		b.Run(fmt.Sprintf("decode-%d", size), func(b *testing.B) {
+			var d decoder
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := d.reset(payload); err != nil {
+					b.Fatal(err)
+				}
+				for ok := true; ok; {
+					var err error
+					if _, ok, err = d.next(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("check-%d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := EachCall(payload, func(Call) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkApply writes keys in entries of 1, 32 and 256 calls; an operation is one call. Known
 // keys exist and are cached, cold ones exist and are not, new ones do not exist.
 func BenchmarkApply(b *testing.B) {

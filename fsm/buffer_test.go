@@ -29,9 +29,9 @@ func TestFullBufferStaysAsItIs(t *testing.T) {
 	}
 	tx := &Txn{m: m, ks: &m.ks}
 	for key, want := range map[string]string{"n": "1", "gone": "x"} {
-		e := tx.load(tx.space(), keyHash([]byte(key)), []byte(key))
-		if string(e.row.Value) != want {
-			t.Errorf("the engine has %q for %s, want %q", e.row.Value, key, want)
+		row := tx.load(tx.space(), keyHash([]byte(key)), []byte(key)).found()
+		if row == nil || string(row.Value) != want {
+			t.Errorf("the engine has %v for %s, want %q", row, key, want)
 		}
 	}
 }

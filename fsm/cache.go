@@ -45,6 +45,14 @@ func (e *entry) is(space uint32, hash uint64, key []byte) bool {
 	return e.hash == hash && e.space == space && bytes.Equal(e.key, key)
 }
 
+// found returns the row, or nil when there is none; e may be nil, too.
+func (e *entry) found() *Row {
+	if e == nil {
+		return nil
+	}
+	return e.row.orNil()
+}
+
 func (e *entry) cost() int64 { return entryCost(e, &e.row) }
 
 // entryCost is what an entry costs with this row.

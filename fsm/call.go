@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"redoubt/resp"
 )
@@ -137,19 +138,30 @@ func (d *decoder) number(limit uint64) (uint64, error) {
 	return n, nil
 }
 
-// DecodeCalls returns the calls of a payload, which they alias. It is for showing a log to people.
-func DecodeCalls(payload []byte) ([]Call, error) {
-	var d decoder
+// EachCall runs f on each call of a payload, up to the first error. The arguments alias the payload,
+// and Args is good until f returns.
+func EachCall(payload []byte, f func(c Call) error) error {
+	d := decoder{args: make([][]byte, 0, 8)} // for most calls
 	if err := d.reset(payload); err != nil {
-		return nil, err
+		return err
 	}
-	var calls []Call
 	for {
-		d.args = nil // each call keeps its own
 		c, ok, err := d.next()
 		if err != nil || !ok {
-			return calls, err
+			return err
 		}
-		calls = append(calls, c)
+		if err := f(c); err != nil {
+			return err
+		}
 	}
+}
+
+// DecodeCalls returns the calls of a payload, which they alias. It is for showing a log to people.
+func DecodeCalls(payload []byte) (calls []Call, err error) {
+	err = EachCall(payload, func(c Call) error {
+		c.Args = slices.Clone(c.Args)
+		calls = append(calls, c)
+		return nil
+	})
+	return calls, err
 }

@@ -141,40 +141,44 @@ func (tx *Txn) find(space uint32, hash uint64, key []byte) *Row {
 		}
 	}
 	if tx.snapshot != nil {
-		return tx.load(space, hash, key).row.orNil()
+		return tx.load(space, hash, key).found()
 	}
 	e := tx.m.cache.get(space, hash, key)
 	if e == nil {
 		e = tx.fetch(space, hash, key)
 	}
 	if tx.write && tx.err == nil { // mostly it is written next: do not look it up twice
+		if e == nil {
+			e = newEntry(space, hash, key)
+		}
 		tx.pending.add(e, e.header())
 	}
-	return e.row.orNil()
+	return e.found()
 }
 
-// fetch returns the entry of a key that is not in the cache, and puts it there.
+// fetch returns the entry of a key that is not in the cache, and puts it there. For a key without a
+// row it may return nil: clients often ask for such keys.
 func (tx *Txn) fetch(space uint32, hash uint64, key []byte) *entry {
 	if tx.m.cache.complete.Load() {
-		return newEntry(space, hash, key)
+		return nil
 	}
 	e := tx.m.buffered(space, hash, key)
 	if e == nil {
 		e = tx.load(space, hash, key)
 	}
-	if e.row.Kind != 0 {
+	if e.found() != nil {
 		tx.m.cache.offer(e)
 	}
 	return e
 }
 
-// load reads a row from the engine.
+// load reads a row from the engine; nil means that there is none.
 func (tx *Txn) load(space uint32, hash uint64, key []byte) *entry {
-	e := newEntry(space, hash, key)
 	row, closer := tx.get(space, hash, key)
 	if closer == nil {
-		return e
+		return nil
 	}
+	e := newEntry(space, hash, key)
 	e.row = row
 	e.row.Value = bytes.Clone(row.Value)
 	tx.fail(closer.Close())
@@ -214,10 +218,16 @@ func shorten(key []byte) []byte { return key[:min(len(key), 64)] }
 // Put inserts or overwrites a row; key and Value are copied, Version is set here. An expiry time
 // before now makes a row that no one will see.
 func (tx *Txn) Put(key []byte, row Row) {
+	row.Value = bytes.Clone(row.Value)
+	tx.Keep(key, row)
+}
+
+// Keep is Put of a row whose Value is not copied: nobody may change it any more. It may be that of
+// another row.
+func (tx *Txn) Keep(key []byte, row Row) {
 	if row.Kind == 0 {
 		tx.fail(errors.New("a row without a kind"))
 	}
-	row.Value = bytes.Clone(row.Value)
 	tx.replace(tx.space(), keyHash(key), key, row)
 }
 

@@ -43,6 +43,7 @@ type acked struct {
 	file  vfs.File
 	seq   uint64
 	now   acknowledgement
+	room  []byte // for now as it is written
 	dirty bool
 	err   error // the first failure, which is the last: what is on the disk then is not known
 	stop  chan struct{}
@@ -87,7 +88,7 @@ func createAcked(fs vfs.FS, dir string, now acknowledgement) error {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
 	data := make([]byte, ackedBytes)
-	copy(data, encodeAcked(now, 1))
+	appendAcked(data[:0], now, 1)
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -122,7 +123,8 @@ func (a *acked) note(sync bool, change func(*acknowledgement)) error {
 	}
 	change(&a.now)
 	a.seq++
-	_, err := a.file.WriteAt(encodeAcked(a.now, a.seq), int64(a.seq%2)*ackedPlace)
+	a.room = appendAcked(a.room[:0], a.now, a.seq)
+	_, err := a.file.WriteAt(a.room, int64(a.seq%2)*ackedPlace)
 	if err == nil && sync {
 		err = a.file.SyncData()
 	}
@@ -182,12 +184,12 @@ const ackedMagic = "ACK1"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func encodeAcked(a acknowledgement, seq uint64) []byte {
-	b := make([]byte, 8, 64)
+// appendAcked is for an empty dst.
+func appendAcked(dst []byte, a acknowledgement, seq uint64) []byte {
+	b := append(dst, ackedMagic+"\x00\x00\x00\x00"...)
 	for _, n := range []uint64{seq, a.last.Index, a.last.Term, a.term, a.vote, a.wal, uint64(a.walBytes)} {
 		b = binary.BigEndian.AppendUint64(b, n)
 	}
-	copy(b, ackedMagic)
 	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[8:], castagnoli))
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -385,6 +386,7 @@ func (g *Group) drain() {
 	for _, f := range in.calls {
 		f()
 	}
+	l.queue = slices.Grow(l.queue, len(in.proposals))
 	for _, p := range in.proposals {
 		p.since = g.cfg.Clock()
 		l.queue = append(l.queue, item{local: p, payload: p.Payload})

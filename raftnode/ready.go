@@ -71,6 +71,9 @@ func (g *Group) holdNotice(m *pb.Message) bool {
 
 // sendNotices sends what holdNotice kept, when no entry came after it.
 func (g *Group) sendNotices() {
+	if len(g.loop.notices) == 0 {
+		return
+	}
 	for _, to := range slices.Sorted(maps.Keys(g.loop.notices)) {
 		g.sendRaft(g.loop.notices[to])
 	}
@@ -206,10 +209,10 @@ func mergeAppends(messages []*pb.Message) (n int, entries []*pb.Entry) {
 // append writes what the messages ask for. An advance of the commit index alone is not written: it
 // is found again from the leader, and a restart takes at least the applied index.
 func (g *Group) append(messages []*pb.Message, entries []*pb.Entry) error {
-	hard := &pb.HardState{}
+	var hard *pb.HardState
 	for _, m := range messages {
 		if m.GetTerm() != 0 {
-			hard = &pb.HardState{Term: new(m.GetTerm()), Vote: new(m.GetVote()), Commit: new(m.GetCommit())}
+			hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit} // which nobody changes
 		}
 	}
 	stored, _, _ := g.cfg.Log.InitialState()

@@ -1,7 +1,9 @@
 package resp
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,10 +126,24 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-func BenchmarkAppendBulk(b *testing.B) {
-	r, dst := NewBulk(make([]byte, 64)), make([]byte, 0, 256)
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = r.Append(dst[:0], 2)
+func BenchmarkEncode(b *testing.B) {
+	for _, bench := range []struct {
+		name  string
+		reply Reply
+	}{
+		{"ok", OK}, {"integer", NewInt(12345)}, {"null", Nil}, {"error", NewError("ERR syntax error")},
+		{"bulk-64", NewBulk(make([]byte, 64))}, {"bulk-4096", NewBulk(make([]byte, 4096))},
+		{"array-16", NewArray(slices.Repeat([]Reply{NewBulk(make([]byte, 64))}, 16))},
+		{"map-4", NewMap(slices.Repeat([]Reply{NewBulkString("field"), NewInt(1)}, 4))}, {"double", NewDouble(3.141)},
+	} {
+		for _, proto := range []int{2, 3} {
+			b.Run(fmt.Sprintf("%s/resp%d", bench.name, proto), func(b *testing.B) {
+				dst := make([]byte, 0, 8<<10)
+				b.ReportAllocs()
+				for b.Loop() {
+					dst = bench.reply.Append(dst[:0], proto)
+				}
+			})
+		}
 	}
 }
