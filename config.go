@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"redoubt/command"
+	"redoubt/fsm"
 )
 
 // Reads says what a read on this node waits for. In all modes but ReadsLocal reads are linearizable.
@@ -76,6 +77,13 @@ type Config struct {
 	Commands []command.Spec
 	// Logger gets the node's log. Default: none.
 	Logger *zap.Logger
+}
+
+// MemoryBytes is how much memory a node holds on to at most, in bytes: rows in the cache, blocks of the
+// state, tables and buffers that wait to be written, and the newest part of the log. What clients have
+// sent and have not taken yet comes on top, and what garbage collection has not found yet.
+func (c Config) MemoryBytes() int64 {
+	return 2*c.CacheBytes + 2*fsm.DefaultBufferBytes + fsm.MemTables*stateMemTable + 2*logMemTableBytes + logTailBytes
 }
 
 // ticksPerHeartbeat is the resolution of raft's clock.

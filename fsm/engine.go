@@ -14,7 +14,10 @@ const (
 	defaultMemTableBytes   = 64 << 20
 	defaultBlockCacheBytes = 8 << 20
 
-	memTablesMax     = 4  // more than one, so that writes go on while one is flushed
+	// MemTables is how many of MemTableBytes there are at most: more than one, so that writes go on while
+	// one is flushed.
+	MemTables = 4
+
 	l0StopSublevels  = 32 // writes wait for compactions above it
 	compactionsMax   = 2  // at once: nodes are small and share their cores with clients' work
 	bloomBitsPerKey  = 10 // one false hit in a hundred: absent keys are asked for all the time
@@ -32,7 +35,7 @@ func engineOptions(o Options) *pebble.Options {
 		Comparer:                    pebble.DefaultComparer,
 		CacheSize:                   cmp.Or(o.BlockCacheBytes, defaultBlockCacheBytes),
 		MemTableSize:                cmp.Or(o.MemTableBytes, defaultMemTableBytes),
-		MemTableStopWritesThreshold: memTablesMax,
+		MemTableStopWritesThreshold: MemTables,
 		L0StopWritesThreshold:       l0StopSublevels,
 		MaxManifestFileSize:         manifestBytesMax,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, compactionsMax },

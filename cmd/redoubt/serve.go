@@ -66,6 +66,10 @@ func (*serveCmd) Run(s *nodeFlags) error {
 	if err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	limitMemory(cfg.MemoryBytes() + int64(s.MaxmemoryClients))
+	go spendMemory(ctx, cfg.CacheBytes)
 	node, err := redoubt.Open(cfg)
 	if err != nil {
 		return err

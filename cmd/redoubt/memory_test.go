@@ -1,0 +1,16 @@
+package main
+
+import "testing"
+
+func TestGCPercent(t *testing.T) {
+	for _, c := range []struct {
+		live uint64
+		want int
+	}{
+		{0, gcPercentMax}, {1 << 20, gcPercentMax}, {64 << 20, 300}, {100 << 20, 156}, {128 << 20, 100}, {1 << 30, 100},
+	} {
+		if got := gcPercent(256<<20, c.live); got != c.want {
+			t.Errorf("%d bytes in use may grow by %d %%, want %d", c.live, got, c.want)
+		}
+	}
+}
