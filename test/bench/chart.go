@@ -1,8 +1,12 @@
 package main
 
 import (
+	"errors"
 	"image/color"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -15,7 +19,9 @@ import (
 const (
 	chartWidth  = 9 * vg.Inch
 	rowHeight   = 0.5 * vg.Inch
-	frameHeight = 1.4 * vg.Inch
+	frameHeight = 0.9 * vg.Inch
+	margin      = 0.1 * vg.Inch
+	legendRows  = 2 // as high as so many rows
 	barWidth    = 0.16 * vg.Inch
 	markReach   = 0.4 // how far a mark reaches from the middle of its row, of the distance of rows
 )
@@ -59,12 +65,28 @@ func drawChart(tables []*table, file string) error {
 	d.redis(len(bars))
 	d.NominalY(names...)
 	d.X.Max = max(1.05, slices.Max(ones)*1.1, slices.Max(threes)*1.1)
-	d.Legend.Top = false
-	d.Legend.Padding = vg.Points(3)
+	d.Y.Min = -legendRows // the legend is at the bottom
 	if d.err != nil {
 		return d.err
 	}
-	return d.Save(chartWidth, frameHeight+vg.Length(len(bars))*rowHeight, file)
+	return d.write(file, frameHeight+vg.Length(len(bars)+legendRows)*rowHeight)
+}
+
+// write makes the file, with a margin around the plot.
+func (d *drawing) write(file string, height vg.Length) error {
+	canvas, err := draw.NewFormattedCanvas(chartWidth, height, strings.TrimPrefix(filepath.Ext(file), "."))
+	if err != nil {
+		return err
+	}
+	area := draw.New(canvas)
+	area.FillPolygon(color.White, []vg.Point{area.Min, {X: area.Max.X, Y: area.Min.Y}, area.Max, {X: area.Min.X, Y: area.Max.Y}})
+	d.Draw(draw.Crop(area, margin, -margin, margin, -margin))
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	_, err = canvas.WriteTo(out)
+	return errors.Join(err, out.Close())
 }
 
 func setFont(p *plot.Plot) {

@@ -127,9 +127,8 @@ func write(ctx context.Context, nd *node, acks chan<- ack) {
 	for i := 0; ctx.Err() == nil; i++ {
 		a := ack{sent: time.Now()}
 		if client == nil {
-			if client, a.err = load.Dial(nd.addr, askTimeout); a.err != nil {
-				client = nil
-				time.Sleep(retryPause) // the node is down
+			if client, a.err = load.Dial(nd.addr, askTimeout); a.err != nil { // the node is down
+				time.Sleep(retryPause)
 				continue
 			}
 		}
@@ -142,6 +141,7 @@ func write(ctx context.Context, nd *node, acks chan<- ack) {
 			client = nil
 			continue
 		case strings.HasPrefix(a.err.Error(), "CLUSTERDOWN"), strings.HasPrefix(a.err.Error(), "UNCERTAIN"):
+			time.Sleep(retryPause)
 			continue
 		}
 		select {

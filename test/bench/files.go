@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -97,10 +95,4 @@ func (w *watcher) total() (sum int64, err error) {
 func (w *watcher) written() (int64, error) {
 	total, err := w.total()
 	return total - w.known, err
-}
-
-// written is what the kernel says that a process made it write to disks, in bytes.
-func (p *process) written() (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.pid()))
-	return procField(string(text), "\nwrite_bytes:"), err
 }

@@ -2,33 +2,11 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"redoubt/test/bench/load"
 )
-
-// memory is what the kernel says of the memory of a process, in bytes: now, and at most so far.
-func (p *process) memory() (now, most int64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
-	if err != nil {
-		return 0, 0, err
-	}
-	return procField(string(text), "VmRSS:") << 10, procField(string(text), "VmHWM:") << 10, nil
-}
-
-// procField is the number behind a name in a file of /proc, 0 if there is none.
-func procField(text, name string) int64 {
-	_, rest, _ := strings.Cut(text, name)
-	words := strings.Fields(rest)
-	if len(words) == 0 {
-		return 0
-	}
-	n, _ := strconv.ParseInt(words[0], 10, 64) // 0 is what the caller gets for nonsense, too
-	return n
-}
 
 // sizedLoads are measured on data sets of different sizes.
 var sizedLoads = []struct {
@@ -100,6 +78,9 @@ func large(b *bench, t *table) error {
 			return err
 		}
 		b.say("%s keys loaded in %v", whole(n), loaded.Elapsed.Round(time.Millisecond))
+		if err := c.settle(); err != nil {
+			return err
+		}
 		if rates[i], err = c.sized(n, largeValue); err != nil {
 			return err
 		}
@@ -143,6 +124,9 @@ func growth(b *bench, t *table) error {
 			return err
 		}
 		b.say("growth: %s keys loaded in %v", whole(keys), loaded.Elapsed.Round(time.Millisecond))
+		if err := c.settle(); err != nil {
+			return err
+		}
 		rates, err := c.sized(keys, valueBytes)
 		if err != nil {
 			return err

@@ -29,6 +29,9 @@ func latency(b *bench, t *table) error {
 		rate := peak.PerSecond() / 2
 		rates = append(rates, rate)
 		for system := range systemCount {
+			if err := s.settle(); err != nil {
+				return err
+			}
 			addr, err := s.addr(system)
 			if err != nil {
 				return err

@@ -99,7 +99,7 @@ func parse(args []string) (options, error) {
 		return o, errors.New("usage: bench [flags], with at least one round and one percent")
 	}
 	if o.quick {
-		o.rounds, o.scale = 1, 3
+		o.rounds, o.scale = 1, 5
 	}
 	return o, nil
 }

@@ -14,6 +14,9 @@ import (
 // stallMark is the longest that any request should take, in milliseconds.
 const stallMark = 100
 
+// snapshotPause passes between the snapshot of one node and that of the next.
+const snapshotPause = time.Second
+
 // snapshots measures how much a steady load suffers while every node makes one snapshot after the other.
 func snapshots(b *bench, t *table) error {
 	keys := b.count(1<<20, 10_000)
@@ -32,7 +35,7 @@ func snapshots(b *bench, t *table) error {
 	if err := c.snapshot(); err != nil { // so that none is due by itself in the first half
 		return err
 	}
-	l := load.Load{Conns: 50, Duration: b.duration(20*time.Second, 4*time.Second),
+	l := load.Load{Conns: 50, Duration: b.duration(20*time.Second, 6*time.Second),
 		Request: load.Set(load.Random(uint64(keys)), valueBytes)}
 	before, err := c.run(l)
 	if err != nil {
@@ -60,7 +63,6 @@ func snapshots(b *bench, t *table) error {
 
 // runWithSnapshots sends a load while each node in turn makes a snapshot, and returns how long they took.
 func (c *cluster) runWithSnapshots(l load.Load) (result load.Result, took []time.Duration, err error) {
-	pause := c.b.duration(time.Second, 300*time.Millisecond) // between two nodes
 	group, ctx := errgroup.WithContext(c.b.ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -78,7 +80,7 @@ func (c *cluster) runWithSnapshots(l load.Load) (result load.Result, took []time
 			took = append(took, time.Since(start))
 			select {
 			case <-ctx.Done():
-			case <-time.After(pause):
+			case <-time.After(snapshotPause):
 			}
 		}
 		return nil

@@ -91,6 +91,14 @@ func (s *systems) close() {
 	}
 }
 
+// settle waits until no node is busy with what an earlier load left for later.
+func (s *systems) settle() error {
+	if err := s.one.settle(); err != nil {
+		return err
+	}
+	return s.three.settle()
+}
+
 // addr is where the load of a system goes: with several nodes, to the leader of the moment.
 func (s *systems) addr(system int) (string, error) {
 	c := s.three
@@ -120,6 +128,9 @@ func (b *bench) compare(s *systems, trials []trial) ([][systemCount]float64, err
 	for round := range b.rounds {
 		for i, trial := range trials {
 			for system := range systemCount {
+				if err := s.settle(); err != nil {
+					return nil, err
+				}
 				addr, err := s.addr(system)
 				if err != nil {
 					return nil, err

@@ -84,8 +84,8 @@ func values(b *bench, t *table) error {
 		return err
 	}
 	trials := []trial{
-		benchmarkTrial("SET of 1 KB", b.count(50_000, 2000), 1<<10, keyCount, "-t set -c 50"),
-		benchmarkTrial("SET of 16 KB", b.count(5000, 500), 16<<10, 1000, "-t set -c 50"),
+		benchmarkTrial("SET of 1 KB", b.count(50_000, 10_000), 1<<10, keyCount, "-t set -c 50"),
+		benchmarkTrial("SET of 16 KB", b.count(5000, 2000), 16<<10, 1000, "-t set -c 50"),
 		benchmarkTrial("SET of 1 MB", b.count(100, 50), 1<<20, 100, "-t set -c 50"),
 		{"MSET of 16 keys, 64 B each", func(ctx context.Context, addr string) (float64, error) {
 			result, err := load.Run(ctx, load.Load{Addr: addr, Conns: 50, Requests: b.count(20_000, 2000),
