@@ -20,6 +20,7 @@ func latency(b *bench, t *table) error {
 	}
 	var rates []float64
 	var samples [systemCount][3][]float64 // by percentile
+	var late [systemCount][]float64
 	for range b.rounds {
 		peak, err := s.three.run(load.Load{Conns: 50, Duration: b.duration(5*time.Second, time.Second),
 			Request: load.Set(load.Random(keyCount), valueBytes)})
@@ -44,6 +45,7 @@ func latency(b *bench, t *table) error {
 			for i, p := range percentiles {
 				samples[system][i] = append(samples[system][i], result.Micros(p))
 			}
+			late[system] = append(late[system], float64(result.Late.ValueAtPercentile(99)))
 			b.say("latency: %s at %s/s: median %s µs, 99 %% %s µs, worst %v", systemNames[system], whole(rate),
 				whole(result.Micros(50)), whole(result.Micros(99)), result.Max())
 		}
@@ -60,5 +62,7 @@ func latency(b *bench, t *table) error {
 		t.row(name, whole(redis), whole(one), whole(three), ratio(one/redis), ratio(three/redis),
 			t.check("latency of SET, "+name, three/redis, m))
 	}
+	t.row("of that, p99 of the generator's own delay", whole(median(late[onRedis])), whole(median(late[onOne])),
+		whole(median(late[onThree])), "", "", "")
 	return nil
 }

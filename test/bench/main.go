@@ -204,13 +204,17 @@ func (b *bench) title(out io.Writer) error {
 	if len(words) < 3 {
 		return fmt.Errorf("redis-server --version says %q", version)
 	}
+	busy, err := busyShare(time.Second)
+	if err != nil {
+		return err
+	}
 	extra := ""
 	if len(b.nodeFlags) > 0 {
 		extra = ", nodes with " + strings.Join(b.nodeFlags, " ")
 	}
-	_, err = fmt.Fprintf(out, "%d cores, Redis %s with appendfsync always, %s, scale %d %%%s. A mark is what is "+
-		"wanted of the ratio or the value.\n", runtime.NumCPU(), strings.TrimPrefix(words[2], "v="),
-		plural(b.rounds, "round"), b.scale, extra)
+	_, err = fmt.Fprintf(out, "%d cores, of which other programs used %s %% just before; Redis %s with appendfsync "+
+		"always; %s, scale %d %%%s. A mark is what is wanted of the ratio or the value.\n", runtime.NumCPU(),
+		whole(busy*100), strings.TrimPrefix(words[2], "v="), plural(b.rounds, "round"), b.scale, extra)
 	return err
 }
 

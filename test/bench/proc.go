@@ -82,3 +82,38 @@ func (c *cluster) processorTime() (sum time.Duration, err error) {
 	}
 	return sum, nil
 }
+
+// busyShare is the part of all processors' time that anything used during a time.
+func busyShare(during time.Duration) (float64, error) {
+	idle1, total1, err := processors()
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(during)
+	idle2, total2, err := processors()
+	if err != nil || total2 == total1 {
+		return 0, err
+	}
+	return 1 - float64(idle2-idle1)/float64(total2-total1), nil
+}
+
+// processors returns how long all processors together had nothing to do, and how long they have been
+// there, in clock ticks.
+func processors() (idle, total int64, err error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	for i, word := range strings.Fields(first)[1:] { // user, nice, system, idle, waiting for disks, ...
+		ticks, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		total += ticks
+		if i == 3 || i == 4 {
+			idle += ticks
+		}
+	}
+	return idle, total, nil
+}

@@ -36,6 +36,9 @@ type Result struct {
 	// Latency is in microseconds. With a rate it counts from the time at which the request was to be
 	// sent, so that a server that stops for a while is charged with everything it made wait.
 	Latency *hdrhistogram.Histogram
+	// Late is, with a rate, how much later than due the requests were sent, in microseconds: the part of
+	// the latency that the generator made, because it got no processor, or no room in a connection.
+	Late *hdrhistogram.Histogram
 }
 
 // PerSecond is the rate of requests that were answered.
@@ -55,6 +58,12 @@ const (
 	slowest      = int64(time.Minute / time.Microsecond)
 	bufferBytes  = 64 << 10
 )
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, slowest, 3) }
+
+func record(h *hdrhistogram.Histogram, d time.Duration) error {
+	return h.RecordValue(min(max(d.Microseconds(), 1), slowest))
+}
 
 // worker is one connection with what was measured on it.
 type worker struct {
@@ -77,7 +86,7 @@ func Run(ctx context.Context, l Load) (Result, error) {
 		}
 		defer conn.Close()
 		workers[i] = &worker{load: &l, conn: conn, replies: bufio.NewReaderSize(conn, bufferBytes),
-			latency: hdrhistogram.New(1, slowest, 3)}
+			latency: newHistogram()}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {
@@ -86,16 +95,17 @@ func Run(ctx context.Context, l Load) (Result, error) {
 		}
 	})
 	defer stop()
+	late := newHistogram()
 	start := time.Now()
 	if l.Rate > 0 {
-		runOpen(ctx, group, &l, workers, start)
+		runOpen(ctx, group, &l, workers, start, late)
 	} else {
 		runClosed(group, &l, workers, start)
 	}
 	if err := group.Wait(); err != nil {
 		return Result{}, fmt.Errorf("load on %s: %w", l.Addr, err)
 	}
-	result := Result{Elapsed: time.Since(start), Latency: hdrhistogram.New(1, slowest, 3)}
+	result := Result{Elapsed: time.Since(start), Latency: newHistogram(), Late: late}
 	for _, w := range workers {
 		result.Latency.Merge(w.latency)
 		result.Nils += w.nils
@@ -161,14 +171,15 @@ func (w *worker) receive(since time.Time) error {
 	if isNil {
 		w.nils++
 	}
-	return w.latency.RecordValue(min(max(time.Since(since).Microseconds(), 1), slowest))
+	return record(w.latency, time.Since(since))
 }
 
 // waiting bounds the requests on one connection that were sent and not answered.
 const waiting = 1 << 16
 
 // runOpen sends from one goroutine, in the rhythm of the rate, on one connection after the other.
-func runOpen(ctx context.Context, group *errgroup.Group, l *Load, workers []*worker, start time.Time) {
+func runOpen(ctx context.Context, group *errgroup.Group, l *Load, workers []*worker, start time.Time,
+	late *hdrhistogram.Histogram) {
 	due := make([]chan time.Time, len(workers))
 	for i, w := range workers {
 		due[i] = make(chan time.Time, waiting)
@@ -202,7 +213,11 @@ func runOpen(ctx context.Context, group *errgroup.Group, l *Load, workers []*wor
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-			if err := w.send(time.Now()); err != nil {
+			now := time.Now()
+			if err := record(late, now.Sub(at)); err != nil {
+				return err
+			}
+			if err := w.send(now); err != nil {
 				return err
 			}
 		}
