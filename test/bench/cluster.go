@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -205,24 +204,36 @@ func (c *cluster) run(l load.Load) (load.Result, error) {
 	return load.Run(c.b.ctx, l)
 }
 
-// fill writes the keys below n, in no order, with many to a command.
-func (c *cluster) fill(n, size int) (load.Result, error) {
+// fill writes the keys below n, in no order, with many to a command, and returns how long it took.
+func (c *cluster) fill(n, size int) (time.Duration, error) {
 	leader, err := c.leader()
 	if err != nil {
-		return load.Result{}, err
+		return 0, err
 	}
-	return fill(c.b.ctx, leader.addr, n, size)
+	return c.b.fill(leader.addr, n, size)
 }
 
-// Each command of fill writes this many keys of small values, and fewer of large ones.
 const (
+	// Each command of fill writes this many keys of small values, and fewer of large ones.
 	fillKeys  = 32
 	fillBytes = 8 << 10
+	// fillPart is how many keys are written between two lines about it.
+	fillPart = 1_000_000
 )
 
-func fill(ctx context.Context, addr string, n, size int) (load.Result, error) {
+func (b *bench) fill(addr string, n, size int) (took time.Duration, err error) {
 	keys := max(1, min(fillKeys, fillBytes/size))
+	mset := load.MSet(keys, load.Every(uint64(n)), size)
 	requests := (n + keys - 1) / keys
-	return load.Run(ctx, load.Load{Addr: addr, Conns: 16, Depth: 4, Requests: requests,
-		Request: load.MSet(keys, load.Every(uint64(n)), size)})
+	for first, part := 0, fillPart/keys; first < requests; first += part {
+		result, err := load.Run(b.ctx, load.Load{Addr: addr, Conns: 16, Depth: 4, Requests: min(part, requests-first),
+			Request: func(dst []byte, i uint64) []byte { return mset(dst, uint64(first)+i) }})
+		if err != nil {
+			return 0, err
+		}
+		took += result.Elapsed
+		b.say("filled with %s keys of %s, %s/s, longest request %v", whole(min(n, (first+part)*keys)), whole(n),
+			whole(result.PerSecond()*float64(keys)), result.Max())
+	}
+	return took, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"redoubt/test/bench/load"
 )
@@ -73,14 +72,13 @@ func large(b *bench, t *table) error {
 	rates := make([][]float64, len(sizes))
 	resident, peak := make([]string, len(sizes)), make([]string, len(sizes))
 	for i, n := range sizes {
-		loaded, err := c.fill(n, largeValue)
-		if err != nil {
+		if _, err := c.fill(n, largeValue); err != nil {
 			return err
 		}
-		b.say("%s keys loaded in %v", whole(n), loaded.Elapsed.Round(time.Millisecond))
 		if err := c.settle(); err != nil {
 			return err
 		}
+		var err error
 		if rates[i], err = c.sized(n, largeValue); err != nil {
 			return err
 		}
@@ -123,7 +121,6 @@ func growth(b *bench, t *table) error {
 		if err != nil {
 			return err
 		}
-		b.say("growth: %s keys loaded in %v", whole(keys), loaded.Elapsed.Round(time.Millisecond))
 		if err := c.settle(); err != nil {
 			return err
 		}
@@ -143,7 +140,7 @@ func growth(b *bench, t *table) error {
 			return err
 		}
 		t.row(whole(keys), fixed(costs[0], 2), ratio(costs[0]/first[0]), fixed(costs[1], 2), ratio(costs[1]/first[1]),
-			fixed(costs[2], 2), fixed(loaded.Elapsed.Seconds(), 1), megabytes(disk))
+			fixed(costs[2], 2), fixed(loaded.Seconds(), 1), megabytes(disk))
 	}
 	return nil
 }

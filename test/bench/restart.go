@@ -51,7 +51,7 @@ func restart(b *bench, t *table) error {
 	}
 	took := time.Since(start)
 	b.say("restart: %v", took)
-	t.row(megabytes(keys*kilobyte)+" MB", fixed(loaded.Elapsed.Seconds(), 1), megabytes(disk), fixed(took.Seconds(), 3))
+	t.row(megabytes(keys*kilobyte)+" MB", fixed(loaded.Seconds(), 1), megabytes(disk), fixed(took.Seconds(), 3))
 	return nil
 }
 

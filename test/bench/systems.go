@@ -46,7 +46,7 @@ func (b *bench) startShared() (*systems, error) {
 	for system := range systemCount {
 		addr, err := s.addr(system)
 		if err == nil {
-			_, err = fill(b.ctx, addr, keyCount, valueBytes)
+			_, err = b.fill(addr, keyCount, valueBytes)
 		}
 		if err != nil {
 			b.endShared()
