@@ -35,6 +35,9 @@ func snapshots(b *bench, t *table) error {
 	if err := c.snapshot(); err != nil { // so that none is due by itself in the first half
 		return err
 	}
+	if err := c.settle(); err != nil {
+		return err
+	}
 	l := load.Load{Conns: 50, Duration: b.duration(20*time.Second, 6*time.Second),
 		Request: load.Set(load.Random(uint64(keys)), valueBytes)}
 	before, err := c.run(l)
