@@ -108,6 +108,7 @@ func (b *bench) freeAddr() string {
 // redis is a redis-server that syncs its log on every write.
 type redis struct {
 	*process
+	ctx  context.Context // of the run
 	addr string
 	dir  string
 }
@@ -117,7 +118,7 @@ func (b *bench) startRedis() (*redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &redis{addr: b.freeAddr(), dir: dir}
+	r := &redis{ctx: b.ctx, addr: b.freeAddr(), dir: dir}
 	host, port, _ := strings.Cut(r.addr, ":")
 	r.process, err = b.spawn("redis-server", filepath.Join(dir, "redis.out"), "redis-server", "--port", port,
 		"--bind", host, "--dir", dir, "--appendonly", "yes", "--appendfsync", "always", "--save", "")
@@ -132,6 +133,18 @@ func (b *bench) startRedis() (*redis, error) {
 		r.close()
 	}
 	return r, err
+}
+
+// settle waits until Redis is not rewriting its log.
+func (r *redis) settle() error {
+	return until(r.ctx, settleTimeout, "end of rewriting the AOF", func() error {
+		reply, err := load.Do(r.addr, askTimeout, "INFO", "persistence")
+		info, _ := reply.(string)
+		if err == nil && (strings.Contains(info, "aof_rewrite_in_progress:1") || strings.Contains(info, "aof_rewrite_scheduled:1")) {
+			err = errors.New("it goes on")
+		}
+		return err
+	})
 }
 
 func (r *redis) close() {

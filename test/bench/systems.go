@@ -91,8 +91,11 @@ func (s *systems) close() {
 	}
 }
 
-// settle waits until no node is busy with what an earlier load left for later.
+// settle waits until nobody is busy with what an earlier load left for later.
 func (s *systems) settle() error {
+	if err := s.redis.settle(); err != nil {
+		return err
+	}
 	if err := s.one.settle(); err != nil {
 		return err
 	}
