@@ -16,15 +16,18 @@ build: ## Build bin/redoubt.
 
 test: ## Run all tests; needs only Go.
 	go test ./...
+	go -C test/bench test ./...
 
 race: ## Run the packages with concurrency under the race detector; needs a C compiler.
 	go test -race $(RACE)
 
-lint: ## gofmt, go vet, staticcheck, in both modules, with and without failpoints.
+lint: ## gofmt, go vet, staticcheck, in all modules, with and without failpoints.
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:"; echo "$$files"; exit 1; fi
 	go vet ./... && go vet -tags failpoints ./...
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags failpoints ./...
-	cd test/clients/gored && go vet ./... && $(STATICCHECK) ./...
+	@for module in test/clients/gored test/bench; do \
+		(cd $$module && go vet ./... && $(STATICCHECK) ./...) || exit 1; \
+	done
 
 fuzz: ## Run every fuzz target for FUZZTIME (20s).
 	@for package in $$(go list ./...); do \
@@ -53,8 +56,9 @@ damage: ## Damage the files of stopped nodes at many more places than go test do
 container: ## Build the image, run the compose cluster, stop its leader; needs Docker.
 	test/container/run
 
-bench: ## Compare three nodes with one redis-server; BENCH=--quick for a short run.
-	test/bench/run $(BENCH)
+bench: ## Compare nodes with one redis-server, as tables and docs/bench.svg; BENCH=--quick, BENCH=--help.
+	go -C test/bench build -o ../../bin/bench .
+	bin/bench --svg docs/bench.svg $(BENCH)
 
 stages: ## Benchmarks of each stage that a command goes through, with what it allocates.
 	go test -run '^$$' -bench . -benchmem ./resp ./server ./fsm ./command ./raftnode .
