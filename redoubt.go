@@ -27,8 +27,6 @@ import (
 )
 
 const (
-	// logTailBytes is the log that is kept in memory for followers and for the applier.
-	logTailBytes = 64 << 20
 	// logMemTableBytes exceeds what is usually kept of the log, so that truncation meets most entries
 	// in memory and they are never written to a table.
 	logMemTableBytes = 128 << 20
@@ -139,7 +137,7 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.state, err = openReplica(n.dir, fsm.Options{CacheBytes: cfg.CacheBytes, BlockCacheBytes: cfg.CacheBytes,
-		MemTableBytes: stateMemTable, Still: n.platform.still, Exec: n.table.Exec, Logger: logger}, meta)
+		BufferBytes: cfg.bufferBytes(), MemTableBytes: stateMemTable, Still: n.platform.still, Exec: n.table.Exec, Logger: logger}, meta)
 	if err != nil {
 		return err
 	}
@@ -168,7 +166,7 @@ func (n *Node) openLog(logger pebbleLogger) (*raftnode.Log, error) {
 		return nil, err
 	}
 	return raftnode.OpenLog(raftnode.LogOptions{FS: n.dir.fs, Dir: n.dir.path(logDir),
-		TailBytes: logTailBytes, MemTableBytes: logMemTableBytes, Logger: logger,
+		TailBytes: n.cfg.logTailBytes(), MemTableBytes: logMemTableBytes, Logger: logger,
 		Expect: expect, AcceptLoss: n.cfg.AcceptLoss, Failed: func(err error) {
 			select {
 			case n.broken <- err:

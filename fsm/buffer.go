@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	// DefaultBufferBytes is how much the buffer holds before it is written to the engine, while another
-	// one takes its place.
-	DefaultBufferBytes = 32 << 20
+	// defaultBufferBytes is how much the buffer holds before it is written to the engine.
+	defaultBufferBytes = 32 << 20
 	// settleBytes is how much a walk over keys writes itself while it holds up Apply; what is more is
 	// written before, in the background.
 	settleBytes = 256 << 10

@@ -71,7 +71,7 @@ type Machine struct {
 
 // Open opens the state in a directory, or makes it.
 func Open(o Options) (*Machine, error) {
-	m := &Machine{exec: o.Exec, bufferBytes: cmp.Or(o.BufferBytes, DefaultBufferBytes), cache: newCache(o.CacheBytes), failed: make(chan struct{})}
+	m := &Machine{exec: o.Exec, bufferBytes: cmp.Or(o.BufferBytes, defaultBufferBytes), cache: newCache(o.CacheBytes), failed: make(chan struct{})}
 	m.pool.New = func() any { return &Txn{m: m} }
 	options := engineOptions(o)
 	options.EventListener = &pebble.EventListener{

@@ -7,9 +7,10 @@ func TestGCPercent(t *testing.T) {
 		live uint64
 		want int
 	}{
-		{0, gcPercentMax}, {1 << 20, gcPercentMax}, {64 << 20, 300}, {100 << 20, 156}, {128 << 20, 100}, {1 << 30, 100},
+		{0, gcPercentMax}, {1 << 20, gcPercentMax}, {64 << 20, 300}, {100 << 20, 156}, {128 << 20, 100}, {200 << 20, 100}, {500 << 20, 100},
+		{800 << 20, 25}, {900 << 20, 25},
 	} {
-		if got := gcPercent(256<<20, c.live); got != c.want {
+		if got := gcPercent(256<<20, 1000<<20, c.live); got != c.want {
 			t.Errorf("%d bytes in use may grow by %d %%, want %d", c.live, got, c.want)
 		}
 	}

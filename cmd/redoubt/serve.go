@@ -69,7 +69,7 @@ func (*serveCmd) Run(s *nodeFlags) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	limitMemory(cfg.MemoryBytes() + int64(s.MaxmemoryClients))
-	go spendMemory(ctx, cfg.CacheBytes)
+	go spendMemory(ctx, cfg.CacheBytes, cfg.MemoryBytes())
 	node, err := redoubt.Open(cfg)
 	if err != nil {
 		return err
