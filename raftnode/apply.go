@@ -45,12 +45,16 @@ func (g *Group) applyAll(tasks []applyTask) bool {
 	return true
 }
 
+// promptBytes is how much has to be applied at once for the loop to be told at once.
+const promptBytes = 64 << 10
+
 // applier holds the applier's buffers.
 type applier struct {
 	g       *Group
 	entries []Entry
 	props   []Committed
 	local   []*Proposal
+	term    uint64 // of the last entry
 	// replaced is the member that lost its data, if the entries being applied say so of one.
 	replaced uint64
 }
@@ -93,7 +97,12 @@ func (a *applier) apply(m *pb.Message) error {
 	for _, p := range a.local {
 		p.finish(nil)
 	}
-	g.mail.put(func(in *mail) {
+	tell := g.mail.leave
+	if last.Term != a.term || size > promptBytes {
+		tell = g.mail.put // proposals of earlier terms wait to be resolved; raft bounds what is being applied
+	}
+	a.term = last.Term
+	tell(func(in *mail) {
 		in.messages = append(in.messages, m.GetResponses()...)
 		in.appliedTerm = last.Term
 	})

@@ -18,19 +18,49 @@ type mail struct {
 
 // mailbox collects mail until the loop takes it all at once.
 type mailbox struct {
-	wake chan struct{} // has one element when there may be mail
+	wake chan struct{} // has one element when there may be mail that does not bear waiting
 	mu   sync.Mutex
 	in   mail
 	out  mail // the mail taken last, whose slices are used again
+	// expecting: the loop can go on with what it has once an append is finished.
+	expecting bool
 }
 
 func (b *mailbox) put(add func(*mail)) {
 	b.mu.Lock()
 	add(&b.in)
 	b.mu.Unlock()
+	b.wakeUp()
+}
+
+func (b *mailbox) wakeUp() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
+	}
+}
+
+// leave is put for what nothing waits for: the loop finds it when something else wakes it, or with the next
+// tick. To wake it for each takes a good part of what a small entry costs a node. A finished append of
+// which something is expected wakes it all the same.
+func (b *mailbox) leave(add func(*mail)) {
+	b.mu.Lock()
+	add(&b.in)
+	wake := b.expecting && b.in.appended > 0
+	b.mu.Unlock()
+	if wake {
+		b.wakeUp()
+	}
+}
+
+// expectAppend has the next finished append wake the loop, and one that was left already.
+func (b *mailbox) expectAppend() {
+	b.mu.Lock()
+	b.expecting = true
+	wake := b.in.appended > 0
+	b.mu.Unlock()
+	if wake {
+		b.wakeUp()
 	}
 }
 
@@ -43,6 +73,7 @@ func (b *mailbox) take() mail {
 	clear(old.reads)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.expecting = false
 	b.out = b.in
 	b.in = mail{messages: old.messages[:0], calls: old.calls[:0], proposals: old.proposals[:0],
 		reads: old.reads[:0], appliedTerm: b.out.appliedTerm}

@@ -23,6 +23,9 @@ func (g *Group) handleReady() {
 		failpoint.CommitBefore.Hit()
 		g.commit.Store(is)
 		failpoint.CommitAfter.Hit()
+		if g.loop.appending > 0 {
+			g.mail.expectAppend() // what is committed may be part of it
+		}
 		if l := &g.loop; was < l.lastIndex && l.lastIndex <= is {
 			l.commitTook = g.cfg.Clock() - l.proposedAt
 		}
@@ -230,9 +233,14 @@ func (g *Group) append(messages []*pb.Message, entries []*pb.Entry) error {
 	return failpoint.HardStateAfter.After(g.cfg.Log.Append(hard, entries, true))
 }
 
-// deliver sends the responses of a finished storage write: to this node's raft or to others.
+// deliver sends the responses of a finished storage write: to this node's raft or to others. On a follower
+// it is the leader who waits for it to be told.
 func (g *Group) deliver(responses []*pb.Message, appended bool) {
-	g.mail.put(func(in *mail) {
+	tell := g.mail.put
+	if appended && g.view.Load().Role == roleFollower {
+		tell = g.mail.leave
+	}
+	tell(func(in *mail) {
 		if appended {
 			in.appended++
 		}
@@ -249,12 +257,14 @@ func (g *Group) deliver(responses []*pb.Message, appended bool) {
 	}
 }
 
+const roleFollower = "follower"
+
 func roleName(role raft.StateType) string {
 	switch role {
 	case raft.StateLeader:
 		return "leader"
 	case raft.StateFollower:
-		return "follower"
+		return roleFollower
 	default: // pre-candidates are candidates to everyone but raft
 		return "candidate"
 	}
