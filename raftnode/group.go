@@ -150,7 +150,9 @@ type loopState struct {
 
 	// Of the last entry: see paced.
 	lastIndex              uint64
+	lastCount              int // proposals
 	proposedAt, commitTook time.Duration
+	gather                 gather
 
 	notices  map[uint64]*pb.Message // by follower: see holdNotice
 	nextSeq  uint64
@@ -325,11 +327,15 @@ func (g *Group) runLoop() {
 	defer g.stopped.Done()
 	ticker := time.NewTicker(g.cfg.TickInterval)
 	defer ticker.Stop()
+	company := time.NewTimer(0)
+	defer company.Stop()
+	g.loop.gather.timer = company
 	for ok := true; ok; {
 		tick := false
 		select {
 		case <-g.stop:
 			return
+		case <-company.C:
 		case <-ticker.C:
 			tick = true
 		case <-g.mail.wake:

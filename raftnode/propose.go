@@ -17,6 +17,11 @@ const (
 	hardTimeoutFactor = 6
 	// paceMax bounds what waits for the commit of the entry before it.
 	paceMax = 2 * time.Millisecond
+	// gatherMax bounds what waits for company after that, gatherMin is how many proposals are worth it,
+	// and gatherRest how many entries do not wait after it was in vain again and again.
+	gatherMax  = time.Millisecond
+	gatherMin  = 24
+	gatherRest = 256
 	// resendTicks is how long forwarded proposals wait for the leader to say that it has them.
 	resendTicks = 6
 )
@@ -129,12 +134,60 @@ func (g *Group) proposeQueued() bool {
 	return proposed
 }
 
-// paced says whether the next entry should wait for the commit of the last one. That makes entries
-// larger where it takes little time; where it takes long, because the nodes are far from each other,
-// the next entry follows as soon as this node has written the one before.
+// paced says whether the next entry should wait for the commit of the last one, and then for company. That
+// makes entries larger where it takes little time; where it takes long, because the nodes are far from each
+// other, the next entry follows as soon as this node has written the one before.
 func (g *Group) paced() bool {
 	l := &g.loop
-	return l.lastIndex > g.commit.Load() && l.commitTook < paceMax && g.cfg.Clock()-l.proposedAt < paceMax
+	switch {
+	case l.commitTook >= paceMax:
+		return false
+	case l.lastIndex > g.commit.Load():
+		return g.cfg.Clock()-l.proposedAt < paceMax
+	}
+	return l.gather.waits(len(l.queue), g.cfg.Clock())
+}
+
+// gather has an entry wait for those whom the last one answered. Clients that wait for their replies ask
+// again at once: without it, half of them are always on their way while the entry of the other half is
+// written, and there are twice as many entries, each with its syncs and messages on every node.
+type gather struct {
+	awaited int // proposals to wait for; 0: do not wait
+	until   time.Duration
+	timer   *time.Timer // wakes the loop at until; nil: entries never wait
+	inVain  int         // entries that do not wait after they did not come
+	rest    int         // how many are left of these
+}
+
+// begin is called when an entry of so many proposals has been committed and others wait already.
+func (w *gather) begin(answered, waiting int, now time.Duration) {
+	switch {
+	case w.timer == nil || answered+waiting < gatherMin:
+	case w.rest > 0:
+		w.rest--
+	default:
+		w.awaited = (answered + waiting) * 7 / 8
+		w.until = now + gatherMax
+		w.timer.Reset(gatherMax)
+	}
+}
+
+// waits says whether to go on waiting, with so many proposals in the queue.
+func (w *gather) waits(waiting int, now time.Duration) bool {
+	came := waiting >= w.awaited
+	switch {
+	case w.awaited == 0:
+		return false
+	case !came && now < w.until:
+		return true
+	case came:
+		w.inVain = 0
+	default:
+		w.inVain = min(2*w.inVain+1, gatherRest)
+		w.rest = w.inVain
+	}
+	w.awaited = 0
+	return false
 }
 
 // proposeEntry proposes one entry from the front of the queue and says whether raft took it.
@@ -165,7 +218,7 @@ func (g *Group) proposeEntry() bool {
 		}
 	}
 	l.nextSeq += uint64(n)
-	l.proposedAt = g.cfg.Clock()
+	l.proposedAt, l.lastCount = g.cfg.Clock(), n
 	l.queue = l.queue[n:]
 	return true
 }

@@ -27,7 +27,9 @@ func (g *Group) handleReady() {
 			g.mail.expectAppend() // what is committed may be part of it
 		}
 		if l := &g.loop; was < l.lastIndex && l.lastIndex <= is {
-			l.commitTook = g.cfg.Clock() - l.proposedAt
+			now := g.cfg.Clock()
+			l.commitTook = now - l.proposedAt
+			l.gather.begin(l.lastCount, len(l.queue), now)
 		}
 	}
 	if n := len(rd.Entries); n > 0 {
