@@ -17,11 +17,12 @@ const (
 	hardTimeoutFactor = 6
 	// paceMax bounds what waits for the commit of the entry before it.
 	paceMax = 2 * time.Millisecond
-	// gatherMax bounds what waits for company after that, gatherMin is how many proposals are worth it,
-	// and gatherRest how many entries do not wait after it was in vain again and again.
-	gatherMax  = time.Millisecond
-	gatherMin  = 24
-	gatherRest = 256
+	// gatherMax bounds what waits for company after that. gatherLeast is how many proposals are worth it,
+	// gatherMost how many are an entry large enough, and gatherRest how many entries do not wait after it
+	// was in vain again and again.
+	gatherMax               = time.Millisecond
+	gatherLeast, gatherMost = 24, 128
+	gatherRest              = 256
 	// resendTicks is how long forwarded proposals wait for the leader to say that it has them.
 	resendTicks = 6
 )
@@ -161,12 +162,12 @@ type gather struct {
 
 // begin is called when an entry of so many proposals has been committed and others wait already.
 func (w *gather) begin(answered, waiting int, now time.Duration) {
-	switch {
-	case w.timer == nil || answered+waiting < gatherMin:
+	switch n := answered + waiting; {
+	case w.timer == nil || n < gatherLeast || n > gatherMost:
 	case w.rest > 0:
 		w.rest--
 	default:
-		w.awaited = (answered + waiting) * 7 / 8
+		w.awaited = n * 7 / 8
 		w.until = now + gatherMax
 		w.timer.Reset(gatherMax)
 	}
@@ -174,13 +175,12 @@ func (w *gather) begin(answered, waiting int, now time.Duration) {
 
 // waits says whether to go on waiting, with so many proposals in the queue.
 func (w *gather) waits(waiting int, now time.Duration) bool {
-	came := waiting >= w.awaited
 	switch {
 	case w.awaited == 0:
 		return false
-	case !came && now < w.until:
+	case waiting < w.awaited && now < w.until:
 		return true
-	case came:
+	case 2*waiting >= w.awaited:
 		w.inVain = 0
 	default:
 		w.inVain = min(2*w.inVain+1, gatherRest)
