@@ -38,6 +38,7 @@ func (g *Group) applyAll(tasks []applyTask) bool {
 			continue
 		}
 		if err := g.applier.apply(t.message); err != nil {
+			g.applier.finish(ErrUncertain)
 			g.fail(err)
 			return false
 		}
@@ -87,6 +88,7 @@ func (a *applier) apply(m *pb.Message) error {
 		return fmt.Errorf("apply log entries up to %d: %w", a.entries[len(a.entries)-1].Index, err)
 	}
 	if a.replaced != 0 && !g.call(func() { g.resetProgress(a.replaced) }) {
+		a.finish(nil)
 		return nil // the group is closing
 	}
 	if changed {
@@ -94,9 +96,7 @@ func (a *applier) apply(m *pb.Message) error {
 	}
 	last := a.entries[len(a.entries)-1]
 	g.advance(Position{last.Index, last.Term})
-	for _, p := range a.local {
-		p.finish(nil)
-	}
+	a.finish(nil)
 	tell := g.mail.leave
 	if last.Term != a.term || size > promptBytes {
 		tell = g.mail.put // proposals of earlier terms wait to be resolved; raft bounds what is being applied
@@ -109,8 +109,16 @@ func (a *applier) apply(m *pb.Message) error {
 	g.grown(size)
 	clear(a.entries)
 	clear(a.props)
-	clear(a.local)
 	return nil
+}
+
+// finish gives the proposals of this node among the entries their verdict.
+func (a *applier) finish(err error) {
+	for _, p := range a.local {
+		p.finish(err)
+	}
+	clear(a.local)
+	a.local = a.local[:0]
 }
 
 // add decodes one entry. It returns the membership after it and whether that is another one.

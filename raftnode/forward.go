@@ -87,12 +87,11 @@ func (g *Group) unacked() [][]*Proposal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*Proposal
-	for _, p := range s.m {
-		if p.term == l.term && p.seq >= l.fwd.acked {
+	for _, p := range s.list {
+		if p != nil && p.term == l.term && p.seq >= l.fwd.acked {
 			all = append(all, &Proposal{Payload: slices.Clone(p.Payload), seq: p.seq})
 		}
 	}
-	slices.SortFunc(all, func(a, b *Proposal) int { return int(int64(a.seq - b.seq)) })
 	var runs [][]*Proposal
 	for i, p := range all {
 		if i == 0 || p.seq != all[i-1].seq+1 {

@@ -129,8 +129,10 @@ type Group struct {
 	statusWaiters sync.Map // id -> chan statusResponse, for Progress
 
 	stop    chan struct{}
+	looping chan struct{} // closed when the loop has ended
 	stopped sync.WaitGroup
 	closing sync.Once
+	ended   chan struct{} // closed when nothing waits for the group any more
 	failed  chan struct{}
 	failure atomic.Pointer[error]
 }
@@ -181,6 +183,7 @@ func Open(cfg Config) (*Group, error) {
 	go g.runAppender()
 	go g.runApplier()
 	go g.runMaker()
+	go g.end()
 	return g, nil
 }
 
@@ -197,12 +200,11 @@ func open(cfg Config) (*Group, error) {
 		cfg.Rand = rand.Uint64
 	}
 	g := &Group{cfg: cfg, logger: cfg.Logger, origin: cfg.Rand(), makeNow: make(chan struct{}, 1),
-		stop: make(chan struct{}), failed: make(chan struct{})}
+		stop: make(chan struct{}), looping: make(chan struct{}), ended: make(chan struct{}), failed: make(chan struct{})}
 	g.mail.wake = make(chan struct{}, 1)
 	g.appends.init()
 	g.applies.init()
 	g.applier.g = g
-	g.pending.m = make(map[uint64]*Proposal)
 	g.loop.nextSeq = 1
 	g.loop.notices = make(map[uint64]*pb.Message)
 	if err := g.recover(); err != nil {
@@ -291,12 +293,33 @@ func (g *Group) startRaft() (err error) {
 // Close stops the group: nothing is proposed, sent or applied any more.
 func (g *Group) Close() error {
 	g.closing.Do(func() { close(g.stop) })
+	if g.steps != nil {
+		close(g.looping)
+		g.end()
+	}
+	<-g.ended
+	g.stopped.Wait()
+	return g.cfg.Transport.Close()
+}
+
+// end waits for the group to be told to stop, or to fail, and answers whoever waits for it.
+func (g *Group) end() {
+	<-g.stop
 	g.appends.close()
 	g.applies.close()
-	g.stopped.Wait()
-	err := g.cfg.Transport.Close()
+	<-g.looping
 	g.abandon()
-	return err
+	close(g.ended)
+}
+
+// awaitStop waits until all goroutines have ended, but not for ever.
+func (g *Group) awaitStop(limit time.Duration) {
+	stopped := make(chan struct{})
+	go func() { g.stopped.Wait(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(limit):
+	}
 }
 
 // Failed is closed when the group can't go on; Err says why. The process should end then: a replica
@@ -325,6 +348,7 @@ func (g *Group) fail(err error) {
 // runLoop owns the RawNode.
 func (g *Group) runLoop() {
 	defer g.stopped.Done()
+	defer close(g.looping)
 	ticker := time.NewTicker(g.cfg.TickInterval)
 	defer ticker.Stop()
 	company := time.NewTimer(0)
@@ -371,11 +395,11 @@ func (g *Group) turnLoop(tick bool) (ok bool) {
 
 // drain steps everything that arrived since the last time.
 func (g *Group) drain() {
-	in := g.mail.take()
+	in, now := g.mail.take(), g.cfg.Clock()
 	l := &g.loop
 	l.appending -= in.appended
 	for _, m := range in.messages {
-		if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && g.cfg.Clock() < l.noVotesUntil &&
+		if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && now < l.noVotesUntil &&
 			string(m.GetContext()) != transferContext {
 			continue
 		}
@@ -394,11 +418,11 @@ func (g *Group) drain() {
 	}
 	l.queue = slices.Grow(l.queue, len(in.proposals))
 	for _, p := range in.proposals {
-		p.since = g.cfg.Clock()
+		p.since = now
 		l.queue = append(l.queue, item{local: p, payload: p.Payload})
 	}
 	for _, w := range in.reads {
-		w.since = g.cfg.Clock()
+		w.since = now
 		l.reads.queue = append(l.reads.queue, w)
 	}
 	if in.appliedTerm > l.resolved {

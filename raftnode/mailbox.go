@@ -24,13 +24,20 @@ type mailbox struct {
 	out  mail // the mail taken last, whose slices are used again
 	// expecting: the loop can go on with what it has once an append is finished.
 	expecting bool
+	closed    bool // nobody will take anything any more
 }
 
-func (b *mailbox) put(add func(*mail)) {
+// put adds mail for the loop, and returns false when it is too late for that.
+func (b *mailbox) put(add func(*mail)) bool {
 	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
 	add(&b.in)
 	b.mu.Unlock()
 	b.wakeUp()
+	return true
 }
 
 func (b *mailbox) wakeUp() {
@@ -43,7 +50,7 @@ func (b *mailbox) wakeUp() {
 // leave is put for what nothing waits for: the loop finds it when something else wakes it, or with the next
 // tick. To wake it for each takes a good part of what a small entry costs a node. A finished append of
 // which something is expected wakes it all the same.
-func (b *mailbox) leave(add func(*mail)) {
+func (b *mailbox) leave(add func(*mail)) bool {
 	b.mu.Lock()
 	add(&b.in)
 	wake := b.expecting && b.in.appended > 0
@@ -51,6 +58,7 @@ func (b *mailbox) leave(add func(*mail)) {
 	if wake {
 		b.wakeUp()
 	}
+	return true
 }
 
 // expectAppend has the next finished append wake the loop, and one that was left already.
@@ -78,6 +86,14 @@ func (b *mailbox) take() mail {
 	b.in = mail{messages: old.messages[:0], calls: old.calls[:0], proposals: old.proposals[:0],
 		reads: old.reads[:0], appliedTerm: b.out.appliedTerm}
 	return b.out
+}
+
+// close lets nothing more in and returns what is left.
+func (b *mailbox) close() mail {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	return b.take()
 }
 
 // fifo is an unbounded queue between two goroutines, taken whole. What is in it is bounded by raft's

@@ -58,23 +58,37 @@ type item struct {
 	payload     []byte
 }
 
-// pendingSet holds this node's proposals that may be in the log. Whoever takes one out owns it.
+// pendingSet holds this node's proposals that may be in the log, in the order of their sequence numbers.
+// Whoever takes one out owns it.
 type pendingSet struct {
-	mu sync.Mutex
-	m  map[uint64]*Proposal // by sequence number
+	mu    sync.Mutex
+	first uint64      // the sequence number of list[0]
+	list  []*Proposal // nil: taken, or another node's
 }
 
+// add takes a proposal with a higher sequence number than all before.
 func (s *pendingSet) add(p *Proposal) {
 	s.mu.Lock()
-	s.m[p.seq] = p
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if len(s.list) == 0 {
+		s.first = p.seq
+	}
+	for s.first+uint64(len(s.list)) < p.seq {
+		s.list = append(s.list, nil)
+	}
+	s.list = append(s.list, p)
 }
 
 func (s *pendingSet) take(seq uint64) *Proposal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.m[seq]
-	delete(s.m, seq)
+	i := seq - s.first
+	if i >= uint64(len(s.list)) {
+		return nil
+	}
+	p := s.list[i]
+	s.list[i] = nil
+	s.trim()
 	return p
 }
 
@@ -83,38 +97,37 @@ func (s *pendingSet) takeIf(match func(*Proposal) bool) []*Proposal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []*Proposal
-	for seq, p := range s.m {
-		if match(p) {
+	for i, p := range s.list {
+		if p != nil && match(p) {
 			out = append(out, p)
-			delete(s.m, seq)
+			s.list[i] = nil
 		}
 	}
-	slices.SortFunc(out, func(a, b *Proposal) int { return int(int64(a.seq - b.seq)) })
+	s.trim()
 	return out
+}
+
+func (s *pendingSet) trim() {
+	for len(s.list) > 0 && s.list[0] == nil {
+		s.list = s.list[1:]
+		s.first++
+	}
 }
 
 // Propose logs the proposal through whichever node leads, and returns when the StateMachine of this
 // node has applied it. It waits for a leader if there is none. Errors: ErrNoLeader and ErrClosed,
 // with no effect ever; ErrUncertain.
 func (g *Group) Propose(p *Proposal) error {
-	select {
-	case <-g.stop:
-		return ErrClosed
-	default:
-	}
 	g.submit(p)
-	select {
-	case <-p.done:
-		return p.err
-	case <-g.stop:
-		// Close fails whatever is queued or pending once the goroutines have ended; what is being
-		// applied just now is finished by the applier.
-		return g.proposedAtStop(p)
-	}
+	<-p.done
+	return p.err
 }
 
+// submit hands a proposal to the loop, which finishes it in the end: see abandon.
 func (g *Group) submit(p *Proposal) {
-	g.mail.put(func(in *mail) { in.proposals = append(in.proposals, p) })
+	if !g.mail.put(func(in *mail) { in.proposals = append(in.proposals, p) }) {
+		p.finish(ErrClosed)
+	}
 }
 
 // proposeQueued makes entries of the queue, as the leader. What arrives while an entry is on its way
@@ -266,32 +279,23 @@ func (g *Group) tooLong(since time.Duration) bool {
 		waited > hardTimeoutFactor*g.cfg.RequestTimeout
 }
 
-// abandon ends everything that waits, when the group closes and its goroutines have ended.
+// abandon ends everything that waits, when the group closes or has failed. The loop has ended; what has not
+// are those who write to the disk, if it hangs.
 func (g *Group) abandon() {
-	for _, p := range g.pending.takeIf(func(*Proposal) bool { return true }) {
-		p.finish(ErrUncertain)
-	}
 	for _, it := range g.loop.queue {
 		if it.local != nil {
 			it.local.finish(ErrClosed)
 		}
 	}
 	g.loop.queue = nil
-	for _, p := range g.mail.take().proposals {
+	rest := g.mail.close()
+	for _, p := range rest.proposals {
 		p.finish(ErrClosed)
 	}
+	g.loop.reads.queue = append(g.loop.reads.queue, rest.reads...)
 	g.abandonReads()
-}
-
-// proposedAtStop waits for the verdict on a proposal that was on its way when the group closed. A
-// group that failed does not close by itself, so the wait is bounded.
-func (g *Group) proposedAtStop(p *Proposal) error {
-	limit := time.NewTimer(g.cfg.RequestTimeout)
-	defer limit.Stop()
-	select {
-	case <-p.done:
-		return p.err
-	case <-limit.C:
-		return ErrUncertain
+	g.awaitStop(g.cfg.RequestTimeout)
+	for _, p := range g.pending.takeIf(func(*Proposal) bool { return true }) {
+		p.finish(ErrUncertain)
 	}
 }
