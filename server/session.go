@@ -46,7 +46,7 @@ type session struct {
 	killed  atomic.Bool
 	db      atomic.Int32
 	proto   atomic.Int32
-	lastUse atomic.Int64 // unix time in ms of the last pipeline
+	lastUse atomic.Int64 // when the last pipeline began, as mark
 	last    atomic.Pointer[route]
 	mu      sync.Mutex
 	profile profile
@@ -71,7 +71,7 @@ type workspace struct {
 	request  *fsm.Request
 	ran      []ranCall
 	out      []byte
-	mark     time.Time // end of the last segment
+	mark     time.Duration // end of the last segment, since the start of the server
 }
 
 // ranCall is a command that was executed, for the statistics.
@@ -86,7 +86,7 @@ func newSession(srv *Server, g *guard, id int64) *session {
 	s := &session{server: srv, guard: g, id: id, opened: time.Now(), fd: socketNumber(g)}
 	s.ctx, s.cancel = context.WithCancel(srv.ctx)
 	s.proto.Store(2)
-	s.lastUse.Store(s.opened.UnixMilli())
+	s.lastUse.Store(int64(srv.clock()))
 	return s
 }
 
@@ -118,8 +118,8 @@ func serveCommands(conn redcon.Conn, first redcon.Command) {
 
 // execute runs a pipeline and writes its replies.
 func (s *session) execute(commands []redcon.Command) {
-	s.mark = time.Now()
-	s.lastUse.Store(s.mark.UnixMilli())
+	s.mark = s.server.clock()
+	s.lastUse.Store(int64(s.mark))
 	for len(commands) > 0 && !s.leaving && !s.killed.Load() {
 		commands = commands[s.segment(commands):]
 	}
