@@ -58,7 +58,8 @@ type Config struct {
 	// SnapshotLogBytes is the growth of the log, in bytes, after which a snapshot is made and the log
 	// truncated. Default: 64 MiB.
 	SnapshotLogBytes int64
-	// CacheBytes bounds the cache of hot keys; Pebble's block cache gets as much again. Default: 256 MiB.
+	// CacheBytes bounds the cache of hot keys; Pebble's block cache gets as much again, or 64 MiB if that is
+	// more. Default: 256 MiB. See MemoryBytes for the whole.
 	CacheBytes int64
 	// HeartbeatInterval and ElectionTimeout are raft's; the timeout is at least four intervals, and
 	// each node adds a random part of up to as much again. Defaults: 100 ms and 600 ms.
@@ -83,11 +84,21 @@ type Config struct {
 // state, tables and buffers that wait to be written, and the newest part of the log. What clients have
 // sent and have not taken yet comes on top, and what garbage collection has not found yet.
 func (c Config) MemoryBytes() int64 {
-	return 2*c.CacheBytes + 2*bufferBytes + fsm.MemTables*stateMemTable + 2*logMemTableBytes + c.logTailBytes()
+	return c.CacheBytes + c.blockCacheBytes() + 2*bufferBytes + fsm.MemTables*stateMemTable +
+		2*c.logMemTableBytes() + c.logTailBytes()
 }
+
+// blockCacheBytes is for the blocks of the state. With less than 64 MB the indexes and filters of a few
+// hundred megabytes of rows push each other out: then a read, and a write that has to know what was there
+// before, cost twice as much.
+func (c Config) blockCacheBytes() int64 { return max(c.CacheBytes, 64<<20) }
 
 // logTailBytes is how much of the log is kept in memory for followers and for the applier.
 func (c Config) logTailBytes() int64 { return min(max(c.CacheBytes/4, 8<<20), 64<<20) }
+
+// logMemTableBytes mostly exceeds what is kept of the log, so that truncation meets most entries in memory
+// and they are never written to a table.
+func (c Config) logMemTableBytes() int64 { return min(max(c.CacheBytes/2, 32<<20), 128<<20) }
 
 // ticksPerHeartbeat is the resolution of raft's clock.
 const ticksPerHeartbeat = 2

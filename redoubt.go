@@ -27,9 +27,6 @@ import (
 )
 
 const (
-	// logMemTableBytes exceeds what is usually kept of the log, so that truncation meets most entries
-	// in memory and they are never written to a table.
-	logMemTableBytes = 128 << 20
 	// bufferBytes is how much of what was applied waits to be written to the state, while as much is being
 	// written. Rows of it are larger than the half of a memtable: see fsm/buffer.go.
 	bufferBytes = 32 << 20
@@ -139,7 +136,7 @@ func (n *Node) open() (err error) {
 	if err != nil {
 		return err
 	}
-	n.state, err = openReplica(n.dir, fsm.Options{CacheBytes: cfg.CacheBytes, BlockCacheBytes: cfg.CacheBytes,
+	n.state, err = openReplica(n.dir, fsm.Options{CacheBytes: cfg.CacheBytes, BlockCacheBytes: cfg.blockCacheBytes(),
 		BufferBytes: bufferBytes, MemTableBytes: stateMemTable, Still: n.platform.still, Exec: n.table.Exec, Logger: logger}, meta)
 	if err != nil {
 		return err
@@ -169,7 +166,7 @@ func (n *Node) openLog(logger pebbleLogger) (*raftnode.Log, error) {
 		return nil, err
 	}
 	return raftnode.OpenLog(raftnode.LogOptions{FS: n.dir.fs, Dir: n.dir.path(logDir),
-		TailBytes: n.cfg.logTailBytes(), MemTableBytes: logMemTableBytes, Logger: logger,
+		TailBytes: n.cfg.logTailBytes(), MemTableBytes: uint64(n.cfg.logMemTableBytes()), Logger: logger,
 		Expect: expect, AcceptLoss: n.cfg.AcceptLoss, Failed: func(err error) {
 			select {
 			case n.broken <- err:

@@ -12,9 +12,9 @@ import (
 const (
 	// gcPercentMin and gcPercentMax bound by how many percent the heap may grow beyond what is in use
 	// before garbage is collected; gcPercentGo is what a program starts with.
-	gcPercentMin, gcPercentMax, gcPercentGo = 25, 800, 100
+	gcPercentMin, gcPercentMax, gcPercentGo = 25, 400, 100
 
-	gcLook   = time.Second
+	gcLook   = 100 * time.Millisecond
 	liveHeap = "/gc/heap/live:bytes"
 )
 

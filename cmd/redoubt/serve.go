@@ -30,7 +30,7 @@ type nodeFlags struct {
 
 	Reads             string        `help:"What reads wait for: linearizable, lease or local." default:"lease" enum:"linearizable,lease,local"`
 	SnapshotLogBytes  size          `help:"Make a snapshot and truncate the log when the log has grown by this much." default:"64mb"`
-	CacheBytes        size          `help:"Memory for hot keys; the block cache gets as much again." default:"256mb"`
+	CacheBytes        size          `help:"Memory for hot keys; the block cache gets as much again, 64mb at least." default:"256mb"`
 	MinFreeDisk       size          `help:"Disk space to keep free: with less, writes that make the data grow are refused." default:"256mb"`
 	ElectionTimeout   time.Duration `help:"A leader that is not heard of for this long is replaced." default:"600ms"`
 	HeartbeatInterval time.Duration `help:"How often the leader tells that it is there." default:"100ms"`
