@@ -449,3 +449,36 @@ func TestMembersAnnounced(t *testing.T) {
 		t.Fatalf("Progress = %d, %v, %v", commit, progress, err)
 	}
 }
+
+// Whoever waits for a group that fails gets an answer without anybody closing it: what is being applied may
+// have happened, what comes after has not.
+func TestFailedGroupAnswers(t *testing.T) {
+	c := newCluster(t, 1, 1, nil)
+	c.eventually("a write is taken", func() bool { return c.propose(1, "first") == nil })
+	n := c.nodes[1]
+	n.machine.mu.Lock()
+	n.machine.broken = errors.New("broken")
+	n.machine.mu.Unlock()
+	verdicts := make(chan error)
+	for i := range 10 {
+		go func() { verdicts <- c.propose(1, fmt.Sprint("lost ", i)) }()
+	}
+	uncertain := 0
+	for range 10 {
+		switch err := <-verdicts; {
+		case errors.Is(err, raftnode.ErrUncertain):
+			uncertain++
+		case !errors.Is(err, raftnode.ErrClosed):
+			t.Errorf("a proposal to a group that fails: %v", err)
+		}
+	}
+	if uncertain == 0 {
+		t.Error("no proposal was being applied")
+	}
+	if err := c.propose(1, "late"); !errors.Is(err, raftnode.ErrClosed) {
+		t.Errorf("a proposal to a group that has failed: %v", err)
+	}
+	if n.Err() == nil {
+		t.Error("the group did not fail")
+	}
+}

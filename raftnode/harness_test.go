@@ -27,6 +27,7 @@ type listMachine struct {
 	mu     sync.Mutex
 	state  listState
 	hashes map[uint64]uint64
+	broken error // what Apply says from now on
 }
 
 type listState struct {
@@ -95,6 +96,9 @@ func (m *listMachine) State() (raftnode.Position, []byte) {
 func (m *listMachine) Apply(entries []raftnode.Entry, meta []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.broken != nil {
+		return m.broken
+	}
 	for _, e := range entries {
 		if e.Index != m.state.Pos.Index+1 {
 			return fmt.Errorf("entry %d follows %d", e.Index, m.state.Pos.Index)
