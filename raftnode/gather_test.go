@@ -18,29 +18,49 @@ func TestGather(t *testing.T) {
 	}
 	waits(0, 0, false) // nothing was committed yet
 
-	w.begin(20, 20, 0)
+	begin := func(answered, waiting int) { w.begin(answered, waiting, gatherMax, 0) }
+	begin(20, 20)
 	waits(20, 0, true)
 	waits(34, 1, true)
 	waits(35, 2, false)
 	waits(20, 3, false) // until the next commit
 
-	w.begin(20, 20, 0)
-	waits(20, gatherMax-1, true)
-	waits(20, gatherMax, false) // half of them came: worth another try
-	w.begin(20, 20, 0)
+	w.begin(20, 20, gatherMax/2, 0) // no longer than half as long again as the commit took
+	waits(20, gatherMax*3/4-1, true)
+	waits(20, gatherMax*3/4, false) // half of them came: worth another try
+	begin(20, 20)
 	waits(10, gatherMax, false) // in vain: the next entry does not wait
-	w.begin(20, 20, 0)
+	begin(20, 20)
 	waits(10, 0, false)
-	w.begin(20, 20, 0)
+	begin(20, 20)
 	waits(10, 0, true)
 
 	for range 20 { // the rests grow, up to a bound
 		w.rest = 0
-		w.begin(20, 20, 0)
+		begin(20, 20)
 		waits(0, gatherMax, false)
 	}
 	if w.rest != gatherRest {
 		t.Fatalf("%d entries are not to wait", w.rest)
+	}
+}
+
+// Those who come while an entry is written were not waiting for the replies to it.
+func TestGatherTellsWhoWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		waiting int
+		want    bool
+	}{"they wait for replies": {3, true}, "they come anyway": {15, false}} {
+		w := gather{timer: time.NewTimer(time.Hour)}
+		defer w.timer.Stop()
+		for range gatherTrial {
+			w.begin(30, c.waiting, gatherMax, 0)
+			w.waits(gatherMost, 0)
+		}
+		w.begin(30, c.waiting, gatherMax, 0)
+		if got := w.waits(0, 0); got != c.want {
+			t.Errorf("%s: the next entry waits: %v", name, got)
+		}
 	}
 }
 
@@ -53,7 +73,7 @@ func TestGatherNothing(t *testing.T) {
 		"no timer": {},
 	} {
 		answered := map[string]int{"few": gatherLeast / 2, "many": gatherMost, "no timer": gatherLeast}[name]
-		w.begin(answered, gatherLeast/2-1, 0)
+		w.begin(answered, gatherLeast/2-1, gatherMax, 0)
 		if w.waits(1, 0) {
 			t.Errorf("%s: it waits", name)
 		}

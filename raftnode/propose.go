@@ -17,11 +17,12 @@ const (
 	hardTimeoutFactor = 6
 	// paceMax bounds what waits for the commit of the entry before it.
 	paceMax = 2 * time.Millisecond
-	// gatherMax bounds what waits for company after that. gatherLeast is how many proposals are worth it,
-	// gatherMost how many are an entry large enough, and gatherRest how many entries do not wait after it
-	// was in vain again and again.
+	// gatherMax bounds what waits for company after that; see also begin. gatherLeast is how many proposals
+	// are worth it, gatherMost how many are an entry large enough, gatherTrial after how many entries it is
+	// judged, and gatherRest how many entries do not wait after it was in vain again and again.
 	gatherMax               = time.Millisecond
 	gatherLeast, gatherMost = 24, 128
+	gatherTrial             = 4
 	gatherRest              = 256
 	// resendTicks is how long forwarded proposals wait for the leader to say that it has them.
 	resendTicks = 6
@@ -165,24 +166,36 @@ func (g *Group) paced() bool {
 // gather has an entry wait for those whom the last one answered. Clients that wait for their replies ask
 // again at once: without it, half of them are always on their way while the entry of the other half is
 // written, and there are twice as many entries, each with its syncs and messages on every node.
+//
+// Of clients who ask whether they were answered or not, just as many come in a longer wait: to wait for them
+// would only make all replies late. They are told from the others by who comes while an entry is written,
+// when those who wait for their replies can't.
 type gather struct {
 	awaited int // proposals to wait for; 0: do not wait
 	until   time.Duration
 	timer   *time.Timer // wakes the loop at until; nil: entries never wait
-	inVain  int         // entries that do not wait after they did not come
+	row     int         // entries in a row that have waited
+	inVain  int         // entries that do not wait after it was in vain
 	rest    int         // how many are left of these
 }
 
-// begin is called when an entry of so many proposals has been committed and others wait already.
-func (w *gather) begin(answered, waiting int, now time.Duration) {
+// begin is called when an entry of so many proposals has been committed, which took so long, and others wait
+// already.
+func (w *gather) begin(answered, waiting int, took, now time.Duration) {
 	switch n := answered + waiting; {
 	case w.timer == nil || n < gatherLeast || n > gatherMost:
+		w.row = 0
 	case w.rest > 0:
 		w.rest--
+	case w.row >= gatherTrial && 3*waiting > answered:
+		w.giveUp()
 	default:
-		w.awaited = n * 7 / 8
-		w.until = now + gatherMax
-		w.timer.Reset(gatherMax)
+		if w.row >= gatherTrial {
+			w.inVain = 0
+		}
+		limit := min(took*3/2, gatherMax)
+		w.awaited, w.until = n*7/8, now+limit
+		w.timer.Reset(limit)
 	}
 }
 
@@ -194,13 +207,17 @@ func (w *gather) waits(waiting int, now time.Duration) bool {
 	case waiting < w.awaited && now < w.until:
 		return true
 	case 2*waiting >= w.awaited:
-		w.inVain = 0
+		w.row++
 	default:
-		w.inVain = min(2*w.inVain+1, gatherRest)
-		w.rest = w.inVain
+		w.giveUp()
 	}
 	w.awaited = 0
 	return false
+}
+
+func (w *gather) giveUp() {
+	w.inVain = min(2*w.inVain+1, gatherRest)
+	w.rest, w.row = w.inVain, 0
 }
 
 // proposeEntry proposes one entry from the front of the queue and says whether raft took it.

@@ -29,7 +29,7 @@ func (g *Group) handleReady() {
 		if l := &g.loop; was < l.lastIndex && l.lastIndex <= is {
 			now := g.cfg.Clock()
 			l.commitTook = now - l.proposedAt
-			l.gather.begin(l.lastCount, len(l.queue), now)
+			l.gather.begin(l.lastCount, len(l.queue), l.commitTook, now)
 		}
 	}
 	if n := len(rd.Entries); n > 0 {
