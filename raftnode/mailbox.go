@@ -28,15 +28,25 @@ type mailbox struct {
 }
 
 // put adds mail for the loop, and returns false when it is too late for that.
-func (b *mailbox) put(add func(*mail)) bool {
+func (b *mailbox) put(add func(*mail)) bool { return b.add(add, true) }
+
+// leave is put for what nothing waits for: the loop finds it when something else wakes it, or with the next
+// tick. To wake it for each takes a good part of what a small entry costs a node. A finished append of
+// which something is expected wakes it all the same.
+func (b *mailbox) leave(add func(*mail)) bool { return b.add(add, false) }
+
+func (b *mailbox) add(add func(*mail), wake bool) bool {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
 		return false
 	}
 	add(&b.in)
+	wake = wake || b.expecting && b.in.appended > 0
 	b.mu.Unlock()
-	b.wakeUp()
+	if wake {
+		b.wakeUp()
+	}
 	return true
 }
 
@@ -45,20 +55,6 @@ func (b *mailbox) wakeUp() {
 	case b.wake <- struct{}{}:
 	default:
 	}
-}
-
-// leave is put for what nothing waits for: the loop finds it when something else wakes it, or with the next
-// tick. To wake it for each takes a good part of what a small entry costs a node. A finished append of
-// which something is expected wakes it all the same.
-func (b *mailbox) leave(add func(*mail)) bool {
-	b.mu.Lock()
-	add(&b.in)
-	wake := b.expecting && b.in.appended > 0
-	b.mu.Unlock()
-	if wake {
-		b.wakeUp()
-	}
-	return true
 }
 
 // expectAppend has the next finished append wake the loop, and one that was left already.

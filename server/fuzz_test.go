@@ -17,8 +17,8 @@ func FuzzDispatch(f *testing.F) {
 	f.Add([]byte("*3\r\n$3\r\nSET\r\n$-1\r\n"))
 	f.Add([]byte("*1\r\n$99999999999999999999\r\n"))
 	f.Add([]byte(request("OBJECT", "HELP") + request("COMMAND", "GETKEYS", "LCS") + request("INFO", "everything")))
-	f.Add([]byte(request("SELECT", "99") + request("DEBUG", "SLEEP", "0") + request("RESET") + request("QUIT")))
-	f.Add([]byte("\"\\x\" 'a\r\n" + request("") + request("CLIENT", "KILL", "ID", "-1")))
+	f.Add([]byte(request("SELECT", "99") + request("DEBUG", "ERROR", "ERR x") + request("RESET") + request("QUIT")))
+	f.Add([]byte("\"\\x\" 'a\r\n" + request("") + request("CLIENT", "LIST", "ID", "-1")))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		if stops := strings.ToUpper(string(input)); strings.Contains(stops, "PAUSE") || strings.Contains(stops, "KILL") ||
 			strings.Contains(stops, "SLEEP") || strings.Contains(stops, "WAIT") {
