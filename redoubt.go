@@ -111,7 +111,7 @@ var system = platform{fs: vfs.Default, rand: rand.Uint64, wall: func() int64 { r
 		if err != nil {
 			return nil, err
 		}
-		return raftnode.NewGRPC(ln), nil
+		return raftnode.NewTCP(ln), nil
 	}, group: raftnode.Open}
 
 // open opens what lies on disk, from the directory's lock to the raft group.

@@ -2,30 +2,25 @@ package raftnode
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
 )
 
 const (
 	// linkQueueMax bounds what waits to be sent on a lane, in bytes; what exceeds it is dropped. One
 	// frame is always taken, however large.
 	linkQueueMax = 64 << 20
-	// linkMessageMax bounds the frames that are packed into one message.
-	linkMessageMax = 1 << 20
-	linkRetryMin   = 50 * time.Millisecond
-	linkRetryMax   = time.Second
+	linkRetryMin = 50 * time.Millisecond
+	linkRetryMax = time.Second
 )
 
 // link sends the frames of one lane to one peer. Frames that wait while one is being sent go out
 // together. While there is no stream, frames are dropped: raft and the callers repeat what matters,
 // and old messages would only be in the way.
 type link struct {
-	peer *grpcPeer
+	peer *peer
 	lane Lane
 
 	mu     sync.Mutex
@@ -33,9 +28,10 @@ type link struct {
 	queue  [][]byte
 	bytes  int
 	wakeup chan struct{}
+	spare  [][]byte // of run: an empty queue to go on with
 }
 
-func newLink(p *grpcPeer, lane Lane) *link {
+func newLink(p *peer, lane Lane) *link {
 	l := &link{peer: p, lane: lane, wakeup: make(chan struct{}, 1)}
 	p.t.running.Add(1)
 	go l.run()
@@ -102,16 +98,16 @@ func (l *link) setUp(up bool) (was bool) {
 func (l *link) serve(opened func()) error {
 	ctx, cancel := context.WithCancel(l.peer.ctx)
 	defer cancel()
-	stream, err := l.peer.open(ctx, linkMethod)
+	s, err := l.peer.open(ctx, false)
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	opened()
 	l.setUp(true)
 	broken := make(chan error, 1)
 	go func() { // the peer says nothing more on this stream, so that a return means its end
-		var msg []byte
-		err := stream.RecvMsg(&msg)
+		_, err := s.r.ReadByte()
 		if err == nil || errors.Is(err, io.EOF) {
 			err = errors.New("the peer closed the stream")
 		}
@@ -123,37 +119,35 @@ func (l *link) serve(opened func()) error {
 			return err
 		case <-l.wakeup:
 		}
-		if err := l.flush(stream); err != nil {
-			return <-broken // the reason is on the receiving side of the stream
+		if err := l.flush(s); err != nil {
+			return err
 		}
 	}
 }
 
-// flush sends all that is queued, as few messages.
-func (l *link) flush(stream grpc.ClientStream) error {
+// flush sends all that is queued, in as few writes as may be.
+func (l *link) flush(s *stream) error {
 	for {
 		l.mu.Lock()
 		queue := l.queue
-		l.queue, l.bytes = nil, 0
+		l.queue, l.bytes = l.spare, 0
 		l.mu.Unlock()
 		if len(queue) == 0 {
+			l.spare = queue
 			return nil
 		}
-		for len(queue) > 0 {
-			size, n := 0, 0
-			for n < len(queue) && (n == 0 || size+len(queue[n]) <= linkMessageMax) {
-				size += len(queue[n]) + binary.MaxVarintLen64
-				n++
-			}
-			msg := make([]byte, 0, size)
-			for _, frame := range queue[:n] {
-				msg = binary.AppendUvarint(msg, uint64(len(frame)))
-				msg = append(msg, frame...)
-			}
-			if err := stream.SendMsg(&msg); err != nil {
+		if err := s.conn.SetWriteDeadline(time.Now().Add(streamIdle)); err != nil {
+			return err
+		}
+		for _, frame := range queue {
+			if err := writeRecord(s.w, frame); err != nil {
 				return err
 			}
-			queue = queue[n:]
 		}
+		if err := s.w.Flush(); err != nil {
+			return err
+		}
+		clear(queue)
+		l.spare = queue[:0]
 	}
 }

@@ -83,10 +83,10 @@ func listen(t *testing.T, addr string) net.Listener {
 	return ln
 }
 
-func startGRPC(t *testing.T, addr string, e *endpoint) (*raftnode.GRPC, string) {
+func startTCP(t *testing.T, addr string, e *endpoint) (*raftnode.TCP, string) {
 	t.Helper()
 	ln := listen(t, addr)
-	tr := raftnode.NewGRPC(ln)
+	tr := raftnode.NewTCP(ln)
 	if err := tr.Start(e); err != nil {
 		t.Fatal(err)
 	}
@@ -103,10 +103,10 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestGRPCFrames(t *testing.T) {
+func TestTCPFrames(t *testing.T) {
 	a, b := &endpoint{id: 1, cluster: 9}, &endpoint{id: 2, cluster: 9}
-	ta, _ := startGRPC(t, "127.0.0.1:0", a)
-	tb, addr := startGRPC(t, "127.0.0.1:0", b)
+	ta, _ := startTCP(t, "127.0.0.1:0", a)
+	tb, addr := startTCP(t, "127.0.0.1:0", b)
 	ta.SetPeers(map[uint64]string{2: addr})
 	until(t, "the first frame", func() bool { // frames are dropped until there is a stream
 		ta.Send(2, raftnode.LaneBulk, []byte("hello"))
@@ -133,17 +133,17 @@ func TestGRPCFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := &endpoint{id: 2, cluster: 9}
-	startGRPC(t, addr, again)
+	startTCP(t, addr, again)
 	until(t, "a frame after the peer's restart", func() bool {
 		ta.Send(2, raftnode.LaneControl, []byte("back"))
 		return again.received() > 0
 	})
 }
 
-func TestGRPCSnapshot(t *testing.T) {
+func TestTCPSnapshot(t *testing.T) {
 	a, b := &endpoint{id: 1, cluster: 9}, &endpoint{id: 2, cluster: 9}
-	ta, _ := startGRPC(t, "127.0.0.1:0", a)
-	_, addr := startGRPC(t, "127.0.0.1:0", b)
+	ta, _ := startTCP(t, "127.0.0.1:0", a)
+	_, addr := startTCP(t, "127.0.0.1:0", b)
 	ta.SetPeers(map[uint64]string{2: addr})
 	err := ta.SendSnapshot(2, func(emit func([]byte) error) error {
 		chunk := make([]byte, 64<<10) // one buffer for all, as snapshot.Send has
@@ -174,10 +174,10 @@ func TestGRPCSnapshot(t *testing.T) {
 	}
 }
 
-func TestGRPCRefusesOtherCluster(t *testing.T) {
+func TestTCPRefusesOtherCluster(t *testing.T) {
 	a, b := &endpoint{id: 1, cluster: 9}, &endpoint{id: 2, cluster: 10}
-	ta, _ := startGRPC(t, "127.0.0.1:0", a)
-	_, addr := startGRPC(t, "127.0.0.1:0", b)
+	ta, _ := startTCP(t, "127.0.0.1:0", a)
+	_, addr := startTCP(t, "127.0.0.1:0", b)
 	ta.SetPeers(map[uint64]string{2: addr})
 	until(t, "the refusal", func() bool {
 		ta.Send(2, raftnode.LaneControl, []byte("hello"))
@@ -190,10 +190,10 @@ func TestGRPCRefusesOtherCluster(t *testing.T) {
 	}
 }
 
-// TestGRPCStranger connects with something that is no peer at all.
-func TestGRPCStranger(t *testing.T) {
+// TestTCPStranger connects with something that is no peer at all.
+func TestTCPStranger(t *testing.T) {
 	b := &endpoint{id: 2, cluster: 9}
-	_, addr := startGRPC(t, "127.0.0.1:0", b)
+	_, addr := startTCP(t, "127.0.0.1:0", b)
 	for _, garbage := range []string{"PING\r\n", "GET / HTTP/1.1\r\n\r\n", "\x00\xff\x00", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00"} {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -205,7 +205,7 @@ func TestGRPCStranger(t *testing.T) {
 		c.Close()
 	}
 	a := &endpoint{id: 1, cluster: 9}
-	ta, _ := startGRPC(t, "127.0.0.1:0", a)
+	ta, _ := startTCP(t, "127.0.0.1:0", a)
 	ta.SetPeers(map[uint64]string{2: addr})
 	until(t, "a frame after the garbage", func() bool {
 		ta.Send(2, raftnode.LaneControl, []byte("hello"))
