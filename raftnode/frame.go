@@ -3,14 +3,11 @@ package raftnode
 import (
 	"encoding/binary"
 	"encoding/json"
-
-	pb "go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 )
 
 // The first byte of a frame between peers is its kind.
 const (
-	frameRaft       = 1 // a raft message, as protobuf
+	frameRaft       = 1 // a raft message: see message.go
 	frameForward    = 2 // proposals on their way to the leader
 	frameForwardAck = 3 // the leader has them
 	frameRead       = 4 // asks the leader for a read index
@@ -74,25 +71,6 @@ func decodeNumbers(body []byte, values ...*uint64) bool {
 		*v = r.uvarint()
 	}
 	return !r.bad && len(r.b) == 0
-}
-
-func encodeRaft(m *pb.Message) ([]byte, error) {
-	return proto.MarshalOptions{}.MarshalAppend(append(make([]byte, 0, 64), frameRaft), m)
-}
-
-// decodeRaft reads a raft message from a peer and checks what raft itself takes on trust.
-func decodeRaft(body []byte, from, to uint64) (*pb.Message, bool) {
-	m := &pb.Message{}
-	if proto.Unmarshal(body, m) != nil || m.GetFrom() != from || m.GetTo() != to {
-		return nil, false
-	}
-	switch m.GetType() {
-	case pb.MsgApp, pb.MsgAppResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgPreVote, pb.MsgPreVoteResp,
-		pb.MsgHeartbeat, pb.MsgTimeoutNow, pb.MsgHeartbeatResp:
-	default: // snapshots come on a stream of their own; the rest is never sent between nodes
-		return nil, false
-	}
-	return m, wellFormed(m)
 }
 
 // encodeJSON encodes the frames, and the log entries, that are rare.

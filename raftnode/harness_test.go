@@ -342,7 +342,7 @@ func (c *cluster) start(id uint64) *node {
 	c.t.Helper()
 	members := make([]raftnode.Member, 0, len(c.ids))
 	for _, id := range c.ids {
-		members = append(members, raftnode.Member{ID: id, RaftAddr: fmt.Sprint("raft-", id)})
+		members = append(members, raftnode.Member{ID: id, RaftAddr: fmt.Sprintf("raft-%d:1", id)})
 	}
 	meta, err := raftnode.InitialMembership(77, members)
 	if err != nil {
@@ -365,7 +365,7 @@ func (c *cluster) start(id uint64) *node {
 	}
 	machine := openMachine(c.t, fs, meta)
 	g, err := raftnode.Open(raftnode.Config{
-		NodeID: id, ClusterID: 77, Incarnation: c.inc[id], RaftAddr: fmt.Sprint("raft-", id),
+		NodeID: id, ClusterID: 77, Incarnation: c.inc[id], RaftAddr: fmt.Sprintf("raft-%d:1", id),
 		ClientAddr: fmt.Sprint("client-", id), Log: log, Machine: machine, Snapshots: snaps,
 		IncomingDir: "/incoming", FS: fs, Transport: c.net.transport(id), Logger: zap.NewNop(),
 		TickInterval: tick, HeartbeatTicks: 2, ElectionTicks: 12, RequestTimeout: 2 * time.Second,

@@ -69,7 +69,7 @@ func TestImpossibleHardState(t *testing.T) {
 	if err := errors.Join(log.Bootstrap(), log.Append(hard, nil, true)); err != nil {
 		t.Fatal(err)
 	}
-	meta, err := raftnode.InitialMembership(77, []raftnode.Member{{ID: 1, RaftAddr: "raft-1"}})
+	meta, err := raftnode.InitialMembership(77, []raftnode.Member{{ID: 1, RaftAddr: "raft-1:1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,11 +123,7 @@ func (s *stepper) elect() {
 
 func (s *stepper) fromPeer(m *pb.Message) {
 	m.To = new(uint64(1))
-	frame, err := encodeRaft(m)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.Receive(m.GetFrom(), frame)
+	s.Receive(m.GetFrom(), encodeRaft(m))
 	s.run()
 }
 
@@ -289,11 +285,7 @@ func TestLeaderThatInsists(t *testing.T) {
 	s.fromPeer(beat)
 	s.now += 2 * s.cfg.RequestTimeout
 	beat.To = new(uint64(1))
-	frame, err := encodeRaft(beat)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Receive(2, frame)
+	s.Receive(2, encodeRaft(beat))
 	s.drain()
 	if s.Err() == nil {
 		t.Error("the node goes on without what it acknowledged")

@@ -3,7 +3,7 @@ package raftnode
 import (
 	"encoding/binary"
 	"fmt"
-	"net/url"
+	"net"
 	"slices"
 	"time"
 
@@ -106,8 +106,8 @@ func (g *Group) plausibleHeartbeat(m *pb.Message) bool {
 // dialable says whether an address that a member announced can be connected to in principle: one that
 // can't would be in the log of every node for good.
 func dialable(addr string) bool {
-	_, err := url.Parse("passthrough:///" + addr)
-	return addr != "" && err == nil
+	_, port, err := net.SplitHostPort(addr)
+	return err == nil && port != ""
 }
 
 // applicable says whether all that a node forwards can be applied.

@@ -125,11 +125,7 @@ func (g *Group) sendRaft(m *pb.Message) {
 		g.spawn(func() { g.sendSnapshot(m) })
 		return
 	}
-	frame, err := encodeRaft(m)
-	if err != nil {
-		g.fail(fmt.Errorf("encode raft message: %w", err))
-		return
-	}
+	frame := encodeRaft(m)
 	lane := LaneControl
 	if len(m.GetEntries()) > 0 {
 		lane = LaneBulk
