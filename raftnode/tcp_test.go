@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,7 +195,7 @@ func TestTCPRefusesOtherCluster(t *testing.T) {
 func TestTCPStranger(t *testing.T) {
 	b := &endpoint{id: 2, cluster: 9}
 	_, addr := startTCP(t, "127.0.0.1:0", b)
-	for _, garbage := range []string{"PING\r\n", "GET / HTTP/1.1\r\n\r\n", "\x00\xff\x00", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00"} {
+	for _, garbage := range []string{"PING\r\n", "\x7f\xff\xff\xff0000", "GET / HTTP/1.1\r\n\r\n", "\x00\xff\x00", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00"} {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
@@ -211,4 +212,59 @@ func TestTCPStranger(t *testing.T) {
 		ta.Send(2, raftnode.LaneControl, []byte("hello"))
 		return b.received() > 0
 	})
+}
+
+// TestTCPDamage flips a bit on the way: the frame is not delivered, and the stream is opened again.
+func TestTCPDamage(t *testing.T) {
+	b := &endpoint{id: 2, cluster: 9}
+	_, addr := startTCP(t, "127.0.0.1:0", b)
+	var flips atomic.Int32
+	ln := listen(t, "127.0.0.1:0")
+	t.Cleanup(func() { ln.Close() })
+	go func() { // between the two
+		for {
+			from, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", addr)
+			if err != nil {
+				from.Close()
+				return
+			}
+			go func() { defer from.Close(); _, _ = io.Copy(from, to) }()
+			go func() { defer to.Close(); _, _ = io.Copy(&flipper{to, &flips}, from) }()
+		}
+	}()
+	a := &endpoint{id: 1, cluster: 9}
+	ta, _ := startTCP(t, "127.0.0.1:0", a)
+	ta.SetPeers(map[uint64]string{2: ln.Addr().String()})
+	until(t, "frames before and after the damage", func() bool {
+		ta.Send(2, raftnode.LaneBulk, []byte("a frame that matters"))
+		if b.received() >= 10 {
+			flips.CompareAndSwap(0, 1)
+		}
+		return flips.Load() == 2 && b.received() > 20
+	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, frame := range b.frames {
+		if string(frame) != "\x01a frame that matters" {
+			t.Errorf("delivered: %q", frame)
+		}
+	}
+}
+
+// flipper changes the last byte of one write, when flips is 1, and makes it 2.
+type flipper struct {
+	w     io.Writer
+	flips *atomic.Int32
+}
+
+func (f *flipper) Write(p []byte) (int, error) {
+	if f.flips.CompareAndSwap(1, 2) {
+		p = bytes.Clone(p)
+		p[len(p)-1] ^= 4
+	}
+	return f.w.Write(p)
 }
