@@ -139,6 +139,9 @@ func (t *GRPC) serveLink(_ any, stream grpc.ServerStream) error {
 		if err := stream.RecvMsg(&msg); err != nil {
 			return nil // the peer sees the end of its stream, and opens another
 		}
+		if t.peer(from) == nil {
+			return nil // it is told why when it says hello again
+		}
 		for r := (reader{b: msg}); len(r.b) > 0 && !r.bad; {
 			t.handler.Receive(from, r.bytes())
 		}
@@ -297,7 +300,7 @@ func (p *grpcPeer) open(ctx context.Context, method string) (grpc.ClientStream, 
 		return nil, err
 	}
 	if answer.Hello.From != p.id {
-		return nil, refuse(RefusedNode, "node %d answers at the address of node %d", answer.Hello.From, p.id)
+		return nil, refuse(RefusedNode, answer.Hello.From, "node %d answers at the address of node %d", answer.Hello.From, p.id)
 	}
 	return stream, nil
 }

@@ -144,10 +144,15 @@ func (m *listMachine) Checkpoint(dir string) (raftnode.Position, error) {
 	return m.state.Pos, err
 }
 
-func (m *listMachine) Verify(dir string) (raftnode.Position, error) {
+func (m *listMachine) Verify(dir string) error {
+	_, _, err := m.Inspect(dir)
+	return err
+}
+
+func (m *listMachine) Inspect(dir string) (raftnode.Position, []byte, error) {
 	other := &listMachine{fs: m.fs}
 	err := other.load(dir + machineFile)
-	return other.state.Pos, err
+	return other.state.Pos, other.state.Meta, err
 }
 
 func (m *listMachine) Restore(dir string) error {
@@ -452,6 +457,12 @@ func (c *cluster) agree() []string {
 		}
 	}
 	return items
+}
+
+// change has the members changed through a node.
+func (c *cluster) change(at uint64, op raftnode.Op, m raftnode.Member) error {
+	_, err := c.nodes[at].Change(raftnode.Change{Op: op, Member: m}, timeout)
+	return err
 }
 
 func (c *cluster) propose(id uint64, payload string) error {
