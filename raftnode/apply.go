@@ -180,6 +180,11 @@ func (g *Group) advance(pos Position) {
 func (g *Group) setMembers(ms membership) {
 	before := g.members.Swap(&ms)
 	g.updatePeers(before)
+	for _, m := range before.Members {
+		if ms.removed(m.ID) && m.ID != g.cfg.NodeID {
+			g.cfg.Transport.Send(m.ID, LaneControl, []byte{frameRemoved})
+		}
+	}
 }
 
 // grown counts log bytes towards the next snapshot.

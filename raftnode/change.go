@@ -177,9 +177,12 @@ func (l *loopState) noteChange(entries []*pb.Entry) {
 func (g *Group) serveChange(by [2]uint64, c Change) answer {
 	l := &g.loop
 	ms := g.members.Load()
+	m, _ := ms.find(c.Member.ID)
 	switch {
 	case !g.mayRead(): // the members of earlier terms may not be applied here
 		return answer{Again: "the leader is new"}
+	case c.Op == OpPromote && m.Learner && l.change.rounds[m.ID] == nil:
+		return answer{Again: "it is not known yet how far the learner is"}
 	case g.changing() && l.change.by == by:
 		return answer{Wait: true}
 	}

@@ -18,6 +18,7 @@ const (
 	frameAnnounce   = 6  // a Member, as JSON, for the leader to log
 	frameAsk        = 7  // a request for the leader, as JSON: see ask.go
 	frameAnswer     = 8  // an answer, as JSON
+	frameRemoved    = 9  // tells a node that it is not a member any more
 	frameCheck      = 11 // asks a member for the hash of its state after an entry: see check.go
 	frameCheckResp  = 12
 	frameVerdict    = 13 // tells a member that it is corrupt

@@ -450,6 +450,7 @@ func (g *Group) tick() {
 	g.resendForwards()
 	g.tickReads()
 	g.announce()
+	g.tickPeers()
 	g.tickLearners()
 	g.tickChecks()
 	g.tickSpace()

@@ -139,9 +139,6 @@ func (t *GRPC) serveLink(_ any, stream grpc.ServerStream) error {
 		if err := stream.RecvMsg(&msg); err != nil {
 			return nil // the peer sees the end of its stream, and opens another
 		}
-		if t.peer(from) == nil {
-			return nil // it is told why when it says hello again
-		}
 		for r := (reader{b: msg}); len(r.b) > 0 && !r.bad; {
 			t.handler.Receive(from, r.bytes())
 		}

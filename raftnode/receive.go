@@ -58,7 +58,11 @@ func (g *Group) Admit(h Hello) error {
 // Receive is part of Handler. A frame that makes no sense is dropped, as if the network had lost it,
 // and so is one from a node that was removed after it had said hello.
 func (g *Group) Receive(from uint64, frame []byte) {
-	if len(frame) == 0 || g.members.Load().removed(from) {
+	if len(frame) == 0 {
+		return
+	}
+	if g.members.Load().removed(from) {
+		g.cfg.Transport.Send(from, LaneControl, []byte{frameRemoved})
 		return
 	}
 	body := frame[1:]
@@ -103,6 +107,8 @@ func (g *Group) decodeCall(from uint64, kind byte, body []byte) func() {
 		if json.Unmarshal(body, &r) == nil {
 			return func() { g.takeAsk(from, r) }
 		}
+	case frameRemoved:
+		return func() { g.fail(g.removed(fmt.Sprintf("node %d says so", from))) }
 	case frameAnswer:
 		var answered answer
 		if json.Unmarshal(body, &answered) == nil {

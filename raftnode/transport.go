@@ -19,7 +19,7 @@ const (
 type Transport interface {
 	// Start begins to receive, and to call handler.
 	Start(handler Handler) error
-	// SetPeers tells where each other node is reached. Streams from nodes that are not among them end.
+	// SetPeers tells where each other node is reached.
 	SetPeers(addrs map[uint64]string)
 	// Send queues a frame. It never blocks, and may drop the frame when the peer can't take it. The
 	// transport owns frame from then on.
