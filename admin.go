@@ -2,14 +2,12 @@ package redoubt
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
 
 	"redoubt/command"
 	"redoubt/fsm"
-	"redoubt/raftnode"
 	"redoubt/resp"
 )
 
@@ -82,8 +80,6 @@ func (n *Node) Raft(ctx context.Context, args [][]byte) resp.Reply {
 		return n.raftNodes()
 	case sub == "TRANSFER" && len(args) <= 3:
 		return n.raftTransfer(args[2:])
-	case sub == "REPLACE" && len(args) == 4:
-		return n.raftReplace(args[2], args[3])
 	case sub == "SNAPSHOT" && len(args) == 2:
 		pos, err := n.group.MakeSnapshot()
 		if err != nil {
@@ -95,7 +91,7 @@ func (n *Node) Raft(ctx context.Context, args [][]byte) resp.Reply {
 	case sub == "LOG" && len(args) == 4:
 		return n.raftLog(args[2], args[3])
 	}
-	return resp.NewError("ERR syntax error") // the table has checked the subcommand's name
+	return n.raftMembers(sub, args[2:])
 }
 
 func (n *Node) raftStatus() resp.Reply {
@@ -157,31 +153,22 @@ func (n *Node) raftNodes() resp.Reply {
 func (n *Node) raftTransfer(args [][]byte) resp.Reply {
 	to := uint64(0)
 	if len(args) == 1 {
-		var err error
-		if to, err = strconv.ParseUint(string(args[0]), 10, 64); err != nil || to == 0 {
-			return resp.NewError("ERR invalid node id")
+		var ok bool
+		if to, ok = nodeID(args[0]); !ok {
+			return errNodeID
 		}
 	}
 	return okOr(n.group.Transfer(to, n.cfg.RequestTimeout))
 }
 
-func (n *Node) raftReplace(id, incarnation []byte) resp.Reply {
-	member, err1 := strconv.ParseUint(string(id), 10, 64)
-	inc, err2 := strconv.ParseUint(string(incarnation), 16, 64)
-	if err1 != nil || err2 != nil {
-		return resp.NewError("ERR invalid node id or incarnation")
-	}
-	return okOr(n.group.Replace(member, inc, n.cfg.RequestTimeout))
-}
-
 func okOr(err error) resp.Reply {
-	if errors.Is(err, raftnode.ErrNoLeader) {
-		return command.ErrorReply(command.ErrNoLeader)
+	switch known := engineError(err); {
+	case err == nil:
+		return resp.OK
+	case known != err:
+		return command.ErrorReply(known)
 	}
-	if err != nil {
-		return resp.NewError("ERR " + err.Error())
-	}
-	return resp.OK
+	return resp.NewError("ERR " + err.Error())
 }
 
 // logReplyMax bounds the entries that one RAFT LOG reads, in bytes.

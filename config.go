@@ -78,6 +78,8 @@ type Config struct {
 	Commands []command.Spec
 	// Logger gets the node's log. Default: none.
 	Logger *zap.Logger
+
+	joining bool // the data directory is made for a node that has yet to be given an id
 }
 
 // MemoryBytes is how much memory a node holds on to at most, in bytes: rows in the cache, blocks of the

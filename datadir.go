@@ -38,6 +38,9 @@ type identity struct {
 	Incarnation uint64 `json:"incarnation"`
 	Cluster     string `json:"cluster"` // as it was on the first start, for messages
 	Initialized bool   `json:"initialized"`
+	// Members of the cluster that the node has joined, as they were then. Until it gets a state, these are
+	// who it can get one from.
+	Members json.RawMessage `json:"members,omitempty"`
 }
 
 // dataDir is an open data directory.
@@ -84,9 +87,15 @@ func (d *dataDir) identify(cfg Config) error {
 	if err := json.Unmarshal(body, &d.id); err != nil {
 		return fmt.Errorf("%s: %w", d.path(identityFile), err)
 	}
+	if d.id.NodeID == 0 && !cfg.joining {
+		return fmt.Errorf("data directory %s is of a node that was about to join a cluster: start it with --join", d.root)
+	}
 	if d.id.Format > dirFormat {
 		return fmt.Errorf("data directory %s has format %d: it was written by a newer version, this one reads up to %d",
 			d.root, d.id.Format, dirFormat)
+	}
+	if d.id.NodeID == 0 {
+		return nil
 	}
 	if len(cfg.Cluster) > 0 && (d.id.NodeID != cfg.ID || d.id.ClusterID != clusterID(cfg.Cluster)) {
 		return fmt.Errorf("data directory %s belongs to node %d of the cluster %q, not to node %d of %q",
@@ -110,9 +119,12 @@ func (d *dataDir) create(cfg Config) error {
 		}
 	}
 	d.id = identity{Format: dirFormat, NodeID: cfg.ID, Incarnation: d.rand() | 1, Cluster: FormatCluster(cfg.Cluster)}
-	if len(cfg.Cluster) > 0 {
+	switch {
+	case cfg.joining: // the cluster says who it is
+		d.id.NodeID = 0
+	case len(cfg.Cluster) > 0:
 		d.id.ClusterID = clusterID(cfg.Cluster)
-	} else {
+	default:
 		d.id.ClusterID = d.rand() | 1
 	}
 	return d.saveIdentity()

@@ -184,7 +184,11 @@ func (n *Node) initialize() error {
 		return nil
 	}
 	if n.log.Empty() {
-		if err := n.log.Bootstrap(); err != nil {
+		bootstrap := n.log.Bootstrap
+		if len(n.dir.id.Members) > 0 {
+			bootstrap = n.log.BootstrapEmpty
+		}
+		if err := bootstrap(); err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,7 @@ func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) 
 	r.name = name
 	if first {
 		err = r.initialize(meta)
-	} else if r.machine.Applied() == (fsm.Position{}) {
+	} else if r.machine.Applied() == (fsm.Position{}) && len(dir.id.Members) == 0 {
 		err = fmt.Errorf("state in %s is empty", dir.path(name))
 	}
 	if err != nil {
@@ -97,10 +97,14 @@ func (r *replica) watch(m *fsm.Machine) {
 	}
 }
 
-// initialize gives the state its initial position, durably, and its name.
+// initialize gives the state its initial position, durably, and its name. That of a node that joins a
+// cluster has no position until it gets a snapshot.
 func (r *replica) initialize(meta []byte) error {
-	initial := fsm.Entry{Position: fsm.Position(raftnode.InitialPosition)}
-	if err := r.machine.Apply([]fsm.Entry{initial}, meta); err != nil {
+	initial := []fsm.Entry{{Position: fsm.Position(raftnode.InitialPosition)}}
+	if len(r.dir.id.Members) > 0 {
+		initial = nil
+	}
+	if err := r.machine.Apply(initial, meta); err != nil {
 		return err
 	}
 	if err := r.machine.Flush(); err != nil {
@@ -113,6 +117,9 @@ func (r *replica) initialize(meta []byte) error {
 func (r *replica) State() (raftnode.Position, []byte) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	if r.machine.Applied() == (fsm.Position{}) { // this node has joined, and got nothing yet
+		return raftnode.Position{}, r.dir.id.Members
+	}
 	return raftnode.Position(r.machine.Applied()), r.machine.Meta()
 }
 
@@ -207,12 +214,12 @@ func (r *replica) Checkpoint(dir string) (raftnode.Position, error) {
 }
 
 // Verify is part of raftnode.StateMachine.
-func (r *replica) Verify(dir string) (raftnode.Position, error) {
-	if err := fsm.Verify(r.dir.fs, dir); err != nil {
-		return raftnode.Position{}, err
-	}
-	pos, _, err := fsm.Inspect(r.dir.fs, dir)
-	return raftnode.Position(pos), err
+func (r *replica) Verify(dir string) error { return fsm.Verify(r.dir.fs, dir) }
+
+// Inspect is part of raftnode.StateMachine.
+func (r *replica) Inspect(dir string) (raftnode.Position, []byte, error) {
+	pos, meta, err := fsm.Inspect(r.dir.fs, dir)
+	return raftnode.Position(pos), meta, err
 }
 
 // Restore is part of raftnode.StateMachine. The atomic step is the replacement of the STATE file: a

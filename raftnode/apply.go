@@ -55,9 +55,8 @@ type applier struct {
 	entries []Entry
 	props   []Committed
 	local   []*Proposal
-	term    uint64 // of the last entry
-	// replaced is the member that lost its data, if the entries being applied say so of one.
-	replaced uint64
+	term    uint64   // of the last entry
+	changes []func() // of the members, among the entries being applied: tell raft
 }
 
 func (a *applier) apply(m *pb.Message) error {
@@ -65,7 +64,7 @@ func (a *applier) apply(m *pb.Message) error {
 	a.entries, a.props, a.local = a.entries[:0], a.props[:0], a.local[:0]
 	ms := *g.members.Load()
 	changed, size := false, int64(0)
-	a.replaced = 0
+	a.changes = a.changes[:0]
 	for _, e := range m.GetEntries() {
 		size += entryBytes(e)
 		next, is, err := a.add(e, ms)
@@ -87,12 +86,14 @@ func (a *applier) apply(m *pb.Message) error {
 	if err := failpoint.ApplyAfter.After(g.cfg.Machine.Apply(a.entries, meta)); err != nil {
 		return fmt.Errorf("apply log entries up to %d: %w", a.entries[len(a.entries)-1].Index, err)
 	}
-	if a.replaced != 0 && !g.call(func() { g.resetProgress(a.replaced) }) {
-		a.finish(nil)
-		return nil // the group is closing
+	for _, tell := range a.changes {
+		if !g.call(tell) {
+			a.finish(nil)
+			return nil // the group is closing
+		}
 	}
 	if changed {
-		g.setMembers(ms) // from here on the replaced member is let in
+		g.setMembers(ms) // from here on a replaced member is let in
 	}
 	last := a.entries[len(a.entries)-1]
 	g.advance(Position{last.Index, last.Term})
@@ -109,6 +110,9 @@ func (a *applier) apply(m *pb.Message) error {
 	g.grown(size)
 	clear(a.entries)
 	clear(a.props)
+	if ms.removed(g.cfg.NodeID) {
+		return g.removed("the log says so")
+	}
 	return nil
 }
 
@@ -127,6 +131,14 @@ func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
 	data := e.GetData()
 	changed := false
 	switch {
+	case e.GetType() == pb.EntryConfChange:
+		c, cc, err := decodeChange(data)
+		if err = failpoint.MemberApply.After(err); err != nil {
+			return ms, false, err
+		}
+		if ms, changed = ms.change(c); changed {
+			a.changes = append(a.changes, func() { a.g.applyChange(c, cc) })
+		}
 	case e.GetType() != pb.EntryNormal:
 		return ms, false, fmt.Errorf("%w: type %v", errEntry, e.GetType())
 	case len(data) == 0: // a new leader's first entry
@@ -146,18 +158,12 @@ func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
 			return ms, false, err
 		}
 		out.Proposals = a.props[first:len(a.props):len(a.props)]
-	case data[0] == entryMember, data[0] == entryReplace:
+	case data[0] == entryMember:
 		m, err := decodeMember(data)
 		if err = failpoint.MemberApply.After(err); err != nil {
 			return ms, false, err
 		}
-		if data[0] == entryMember {
-			ms, changed = ms.with(m)
-		} else {
-			if ms, changed = ms.replaced(m); changed {
-				a.replaced = m.ID
-			}
-		}
+		ms, changed = ms.with(m)
 	default:
 		return ms, false, fmt.Errorf("%w: kind %d: it was written by a newer version", errEntry, data[0])
 	}
@@ -171,19 +177,14 @@ func (g *Group) advance(pos Position) {
 	g.waiting.reached(pos.Index)
 }
 
-// resetProgress makes raft forget how far a member was, by taking it out and in again: a leader takes
-// the progress of a member to be only ever growing, and would neither send it old entries nor refrain
-// from telling it of commits that it does not have. Every node does so at the same entry, and the
-// majorities stay as they were.
-func (g *Group) resetProgress(id uint64) {
-	for _, change := range []pb.ConfChangeType{pb.ConfChangeRemoveNode, pb.ConfChangeAddNode} {
-		g.loop.rn.ApplyConfChange(&pb.ConfChange{Type: change.Enum(), NodeId: new(id)})
-	}
-}
-
 func (g *Group) setMembers(ms membership) {
-	g.members.Store(&ms)
-	g.cfg.Transport.SetPeers(ms.peers(g.cfg.NodeID))
+	before := g.members.Swap(&ms)
+	g.updatePeers(before)
+	for _, m := range before.Members {
+		if ms.removed(m.ID) && m.ID != g.cfg.NodeID {
+			g.cfg.Transport.Send(m.ID, LaneControl, []byte{frameRemoved})
+		}
+	}
 }
 
 // grown counts log bytes towards the next snapshot.
@@ -256,8 +257,8 @@ func (g *Group) announce() {
 	if !ok {
 		return
 	}
-	want := Member{ID: m.ID, RaftAddr: g.cfg.RaftAddr, ClientAddr: g.cfg.ClientAddr,
-		Incarnation: g.cfg.Incarnation, Learner: m.Learner}
+	want := m
+	want.RaftAddr, want.ClientAddr, want.Incarnation = g.cfg.RaftAddr, g.cfg.ClientAddr, g.cfg.Incarnation
 	if m == want || g.loop.lead == 0 || g.cfg.Clock() < g.announceAt {
 		return
 	}

@@ -80,7 +80,7 @@ func (g *Group) condemn(why string) {
 		g.fail(err)
 		return
 	}
-	g.transfer(0)
+	_ = g.transfer(0) // where there is nobody to take over it leads on, and tries again
 }
 
 func (g *Group) logCorrupt(why string) {
@@ -109,7 +109,7 @@ func (g *Group) tickChecks() {
 	}
 	c.since = g.cfg.Clock()
 	if g.Corrupt() != "" { // it leads because nobody else could; perhaps now
-		g.transfer(0)
+		_ = g.transfer(0)
 		return
 	}
 	g.endRound()

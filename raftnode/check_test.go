@@ -1,6 +1,7 @@
 package raftnode_test
 
 import (
+	"redoubt/raftnode"
 	"testing"
 )
 
@@ -104,7 +105,7 @@ func TestCheckFindsAFollower(t *testing.T) {
 	c.inc[bad]++
 	c.eventually("it is replaced", func() bool {
 		leader = c.leader()
-		return c.nodes[leader].Replace(bad, c.inc[bad], 50*tick) == nil
+		return c.change(leader, raftnode.OpReplace, raftnode.Member{ID: bad, Incarnation: c.inc[bad]}) == nil
 	})
 	c.start(bad)
 	c.agree()

@@ -14,9 +14,6 @@ var errEntry = errors.New("malformed log entry")
 const (
 	entryBatch  = 1 // proposals: header, then each with its identity
 	entryMember = 2 // a Member, as JSON: a node tells where it is reached and who it is
-	// entryReplace is a Member, as JSON: the operator says that the member of this id lost its data,
-	// and that the one with this incarnation takes its place.
-	entryReplace = 3
 )
 
 // Entry is one committed log entry as the StateMachine gets it. Entries of the group's own (a new

@@ -12,11 +12,10 @@ const (
 	frameForwardAck = 3 // the leader has them
 	frameRead       = 4 // asks the leader for a read index
 	frameReadResp   = 5
-	frameAnnounce   = 6 // a Member, as JSON, for the leader to log
-	frameTransfer   = 7 // asks the leader to hand over to a node
-	frameStatus     = 8 // asks the leader what it knows of its followers
-	frameStatusResp = 9
-	frameReplace    = 10 // asks the leader to log that a member was replaced
+	frameAnnounce   = 6  // a Member, as JSON, for the leader to log
+	frameAsk        = 7  // a request for the leader, as JSON: see ask.go
+	frameAnswer     = 8  // an answer, as JSON
+	frameRemoved    = 9  // tells a node that it is not a member any more
 	frameCheck      = 11 // asks a member for the hash of its state after an entry: see check.go
 	frameCheckResp  = 12
 	frameVerdict    = 13 // tells a member that it is corrupt

@@ -45,8 +45,10 @@ type StateMachine interface {
 	// Checkpoint writes the state into the new directory dir while entries go on being applied, and
 	// returns the position it holds. That state is then durable in the machine itself as well.
 	Checkpoint(dir string) (Position, error)
-	// Verify checks a received checkpoint without using it, and returns its position.
-	Verify(dir string) (Position, error)
+	// Verify checks a received checkpoint without using it.
+	Verify(dir string) error
+	// Inspect returns what State would of a checkpoint, without looking at the rest of it.
+	Inspect(dir string) (pos Position, meta []byte, err error)
 	// Restore replaces the state by the checkpoint in dir, for good, in one atomic step.
 	Restore(dir string) error
 }
@@ -107,6 +109,7 @@ type Group struct {
 	view       atomic.Pointer[View]
 	checked    atomic.Uint64          // see Status
 	corrupt    atomic.Pointer[string] // why this node is, nil: it is not
+	hard       *pb.HardState          // appender only: the last that raft gave
 	// Written by the applier, read by everyone.
 	applied    atomic.Uint64
 	members    atomic.Pointer[membership]
@@ -125,8 +128,9 @@ type Group struct {
 	incoming  incoming
 	refusals  refusals
 
-	statusIDs     atomic.Uint64
-	statusWaiters sync.Map // id -> chan statusResponse, for Progress
+	book   addressBook
+	asks   atomic.Uint64
+	askers sync.Map // id -> chan answer: see ask
 
 	stop    chan struct{}
 	looping chan struct{} // closed when the loop has ended
@@ -170,6 +174,7 @@ type loopState struct {
 	contradicted contradiction
 	space        spaceState
 	check        checkState
+	change       changeState
 }
 
 // Open starts the group. The log and the state machine must hold the same node's data.
@@ -207,6 +212,7 @@ func open(cfg Config) (*Group, error) {
 	g.applier.g = g
 	g.loop.nextSeq = 1
 	g.loop.notices = make(map[uint64]*pb.Message)
+	g.loop.change.heard = make(map[uint64]time.Duration)
 	if err := g.recover(); err != nil {
 		return nil, err
 	}
@@ -220,7 +226,7 @@ func open(cfg Config) (*Group, error) {
 	if err := cfg.Transport.Start(g); err != nil {
 		return nil, fmt.Errorf("listen for peers: %w", err)
 	}
-	cfg.Transport.SetPeers(g.members.Load().peers(cfg.NodeID))
+	g.updatePeers(nil)
 	return g, nil
 }
 
@@ -236,6 +242,9 @@ func (g *Group) recover() error {
 	}
 	if ms.ClusterID != g.cfg.ClusterID {
 		return fmt.Errorf("the state is of cluster %016x, this node of cluster %016x", ms.ClusterID, g.cfg.ClusterID)
+	}
+	if g.cfg.Log.Removed() || ms.removed(g.cfg.NodeID) {
+		return &RemovedError{NodeID: g.cfg.NodeID, Detail: "this was noted when it was told"}
 	}
 	if err := g.cfg.Log.Recover(pos); err != nil {
 		return err
@@ -284,7 +293,8 @@ func (g *Group) startRaft() (err error) {
 	// A node that answered a heartbeat just before it was restarted does not remember that it thereby
 	// promised not to elect another leader for an election timeout: leases rest on it.
 	g.loop.noVotesUntil = g.cfg.Clock() + time.Duration(g.cfg.ElectionTicks)*g.cfg.TickInterval
-	if ms := g.members.Load(); len(ms.Members) == 1 {
+	ms := g.members.Load()
+	if self, _ := ms.find(g.cfg.NodeID); !self.Learner && ms.voters(everyMember) == 1 {
 		return rn.Campaign() // nobody else to wait for
 	}
 	return nil
@@ -409,6 +419,9 @@ func (g *Group) drain() {
 		if !g.plausible(m) || !g.hasRoomFor(m) {
 			continue
 		}
+		if from := m.GetFrom(); from != g.cfg.NodeID && !raft.IsLocalMsgTarget(from) {
+			l.change.heard[from] = now
+		}
 		// An error says that the message was ignored: from a node that is not a member, or a
 		// response to what was asked in an earlier term.
 		_ = l.rn.Step(m)
@@ -437,6 +450,8 @@ func (g *Group) tick() {
 	g.resendForwards()
 	g.tickReads()
 	g.announce()
+	g.tickPeers()
+	g.tickLearners()
 	g.tickChecks()
 	g.tickSpace()
 }
@@ -448,7 +463,7 @@ func (g *Group) flow() {
 		if !g.proposeQueued() && g.loop.appending == 0 {
 			g.sendNotices()
 		}
-	case g.loop.lead != raft.None:
+	case g.loop.lead != raft.None && g.applied.Load() > 0: // who has just joined gets a state first
 		g.forwardQueued()
 	}
 	g.flowReads()

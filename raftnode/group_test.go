@@ -374,7 +374,7 @@ func TestWipedNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.stop(3)
-	if err := c.nodes[1].Replace(3, 9999, timeout); err != nil {
+	if err := c.change(1, raftnode.OpReplace, raftnode.Member{ID: 3, Incarnation: 9999}); err != nil {
 		t.Fatal(err)
 	}
 	c.start(3)

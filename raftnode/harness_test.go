@@ -39,12 +39,12 @@ type listState struct {
 
 const machineFile = "/state.json"
 
-func openMachine(t testing.TB, fs vfs.FS, meta []byte) *listMachine {
+func openMachine(t testing.TB, fs vfs.FS, pos raftnode.Position, meta []byte) *listMachine {
 	t.Helper()
 	m := &listMachine{fs: fs, hashes: make(map[uint64]uint64)}
 	err := m.load(machineFile)
 	if errors.Is(err, io.EOF) || err != nil && vfsNotExist(fs, machineFile) {
-		m.state = listState{Pos: raftnode.InitialPosition, Meta: meta}
+		m.state = listState{Pos: pos, Meta: meta}
 		err = m.save(machineFile)
 	}
 	if err != nil {
@@ -144,10 +144,15 @@ func (m *listMachine) Checkpoint(dir string) (raftnode.Position, error) {
 	return m.state.Pos, err
 }
 
-func (m *listMachine) Verify(dir string) (raftnode.Position, error) {
+func (m *listMachine) Verify(dir string) error {
+	_, _, err := m.Inspect(dir)
+	return err
+}
+
+func (m *listMachine) Inspect(dir string) (raftnode.Position, []byte, error) {
 	other := &listMachine{fs: m.fs}
 	err := other.load(dir + machineFile)
-	return other.state.Pos, err
+	return other.state.Pos, other.state.Meta, err
 }
 
 func (m *listMachine) Restore(dir string) error {
@@ -302,6 +307,10 @@ type cluster struct {
 	nodes map[uint64]*node
 	snap  int64
 	lease bool
+
+	initial []raftnode.Member
+	joined  map[uint64][]byte // what nodes that joined were told of the members
+	joins   uint64
 }
 
 type node struct {
@@ -318,7 +327,7 @@ const (
 func newCluster(t testing.TB, size int, seed int64, configure func(*cluster)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, net: newNetwork(seed), fs: make(map[uint64]*vfs.MemFS), inc: make(map[uint64]uint64),
-		nodes: make(map[uint64]*node), snap: 1 << 30, lease: true}
+		nodes: make(map[uint64]*node), snap: 1 << 30, lease: true, joined: make(map[uint64][]byte)}
 	if configure != nil {
 		configure(c)
 	}
@@ -326,6 +335,7 @@ func newCluster(t testing.TB, size int, seed int64, configure func(*cluster)) *c
 		c.ids = append(c.ids, id)
 		c.fs[id] = newFS()
 		c.inc[id] = 1000 + id
+		c.initial = append(c.initial, raftnode.Member{ID: id, RaftAddr: fmt.Sprintf("raft-%d:1", id)})
 	}
 	for _, id := range c.ids {
 		c.start(id)
@@ -340,11 +350,17 @@ func newCluster(t testing.TB, size int, seed int64, configure func(*cluster)) *c
 
 func (c *cluster) start(id uint64) *node {
 	c.t.Helper()
-	members := make([]raftnode.Member, 0, len(c.ids))
-	for _, id := range c.ids {
-		members = append(members, raftnode.Member{ID: id, RaftAddr: fmt.Sprintf("raft-%d:1", id)})
+	n, err := c.open(id)
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	meta, err := raftnode.InitialMembership(77, members)
+	return n
+}
+
+// open starts a node, or says why it does not start.
+func (c *cluster) open(id uint64) (*node, error) {
+	c.t.Helper()
+	meta, err := raftnode.InitialMembership(77, c.initial)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -354,8 +370,12 @@ func (c *cluster) start(id uint64) *node {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	pos, bootstrap := raftnode.InitialPosition, log.Bootstrap
+	if c.joined[id] != nil {
+		pos, meta, bootstrap = raftnode.Position{}, c.joined[id], log.BootstrapEmpty
+	}
 	if log.Empty() {
-		if err := log.Bootstrap(); err != nil {
+		if err := bootstrap(); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -363,7 +383,7 @@ func (c *cluster) start(id uint64) *node {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	machine := openMachine(c.t, fs, meta)
+	machine := openMachine(c.t, fs, pos, meta)
 	g, err := raftnode.Open(raftnode.Config{
 		NodeID: id, ClusterID: 77, Incarnation: c.inc[id], RaftAddr: fmt.Sprintf("raft-%d:1", id),
 		ClientAddr: fmt.Sprint("client-", id), Log: log, Machine: machine, Snapshots: snaps,
@@ -371,11 +391,11 @@ func (c *cluster) start(id uint64) *node {
 		TickInterval: tick, HeartbeatTicks: 2, ElectionTicks: 12, RequestTimeout: 2 * time.Second,
 		SnapshotLogBytes: c.snap, Lease: c.lease})
 	if err != nil {
-		c.t.Fatal(err)
+		return nil, errors.Join(err, log.Close())
 	}
 	n := &node{Group: g, machine: machine, log: log}
 	c.nodes[id] = n
-	return n
+	return n, nil
 }
 
 func (c *cluster) stop(id uint64) {
@@ -452,6 +472,12 @@ func (c *cluster) agree() []string {
 		}
 	}
 	return items
+}
+
+// change has the members changed through a node.
+func (c *cluster) change(at uint64, op raftnode.Op, m raftnode.Member) error {
+	_, err := c.nodes[at].Change(raftnode.Change{Op: op, Member: m}, timeout)
+	return err
 }
 
 func (c *cluster) propose(id uint64, payload string) error {

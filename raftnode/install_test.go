@@ -73,7 +73,7 @@ func TestImpossibleHardState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = raftnode.Open(raftnode.Config{NodeID: 1, ClusterID: 77, Log: log, Machine: openMachine(t, fs, meta),
+	_, err = raftnode.Open(raftnode.Config{NodeID: 1, ClusterID: 77, Log: log, Machine: openMachine(t, fs, raftnode.InitialPosition, meta),
 		IncomingDir: "/incoming", FS: fs, Logger: zap.NewNop(), HeartbeatTicks: 2, ElectionTicks: 12})
 	if err == nil || !strings.Contains(err.Error(), "commit 100 is out of range") {
 		t.Errorf("Open: %v", err)

@@ -20,6 +20,7 @@ const (
 	keyTruncated = 't' // index and term of the entry before the first
 	keyInstall   = 'i' // index and term of a snapshot that is being installed
 	keyCorrupt   = 'c' // why the state was found to be wrong
+	keyRemoved   = 'r' // this node was removed from the group
 	keyPeer      = 'p' // node id -> the incarnation it had at the first contact
 	keyEntry     = 'z' // index -> term, type, data
 )
@@ -55,6 +56,7 @@ type Log struct {
 	bytes     int64 // of all entries kept, estimated for those from before the start
 	peers     map[uint64]uint64
 	corrupt   string
+	removed   bool
 	closed    bool
 }
 
@@ -103,6 +105,11 @@ func (l *Log) load() error {
 		return err
 	}
 	l.corrupt = string(why)
+	removed, err := l.get(logKey(keyRemoved))
+	if err != nil {
+		return err
+	}
+	l.removed = removed != nil
 	pos, err := l.position(keyTruncated)
 	if err != nil {
 		return err
@@ -152,6 +159,12 @@ func (l *Log) Empty() bool {
 
 // Bootstrap writes the log that every node of a new cluster starts with.
 func (l *Log) Bootstrap() error { return l.Reset(InitialPosition) }
+
+// BootstrapEmpty writes the log of a node that joins a cluster. It lies before that of all others, so
+// that the node gets a snapshot first.
+func (l *Log) BootstrapEmpty() error {
+	return l.Append(&pb.HardState{Term: new(InitialPosition.Term), Vote: new(uint64(0)), Commit: new(uint64(0))}, nil, true)
+}
 
 // Append makes entries and, when it is not empty, the hard state durable. Entries replace those of
 // the same and of later indexes. When sync is false the write may be lost in a crash.
@@ -423,6 +436,27 @@ func (l *Log) MarkCorrupt(why string) error {
 	return nil
 }
 
+// MarkRemoved notes durably that this node was removed from its group. Nothing takes the note back.
+func (l *Log) MarkRemoved() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return pebble.ErrClosed
+	}
+	if err := l.db.Set(logKey(keyRemoved), []byte{1}, pebble.Sync); err != nil {
+		return fmt.Errorf("note that this node was removed: %w", err)
+	}
+	l.removed = true
+	return nil
+}
+
+// Removed says whether MarkRemoved was called.
+func (l *Log) Removed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.removed
+}
+
 // Corrupt returns what MarkCorrupt has noted, or "".
 func (l *Log) Corrupt() string {
 	l.mu.Lock()
@@ -437,7 +471,7 @@ func (l *Log) Bytes() int64 {
 	return l.bytes
 }
 
-// Close closes the engine. Nothing else but AdmitPeer may be called any more.
+// Close closes the engine. Nothing else but AdmitPeer and MarkRemoved may be called any more.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

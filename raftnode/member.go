@@ -20,6 +20,8 @@ type Member struct {
 	Incarnation uint64 `json:"incarnation,omitempty"`
 	// Learner marks a member that gets the log but does not vote.
 	Learner bool `json:"learner,omitempty"`
+	// Promote says that the leader makes a voter of this learner as soon as it has caught up.
+	Promote bool `json:"promote,omitempty"`
 }
 
 // membership is what the group itself keeps in the state machine, in the same batch as the effects
@@ -27,6 +29,9 @@ type Member struct {
 type membership struct {
 	ClusterID uint64   `json:"cluster_id"`
 	Members   []Member `json:"members"` // ascending by ID
+	// LastID is the highest id ever given. Those up to it that are no member's belong to nodes that were
+	// removed, and are not given again; a higher one is of a member that this node has yet to hear of.
+	LastID uint64 `json:"last_id,omitempty"`
 }
 
 // InitialMembership encodes the membership that a new cluster starts from. It is the state at
@@ -34,6 +39,7 @@ type membership struct {
 func InitialMembership(clusterID uint64, members []Member) ([]byte, error) {
 	ms := membership{ClusterID: clusterID, Members: slices.Clone(members)}
 	slices.SortFunc(ms.Members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	ms.LastID = ms.Members[len(ms.Members)-1].ID
 	return json.Marshal(ms)
 }
 
@@ -49,7 +55,24 @@ func decodeMembership(meta []byte) (membership, error) {
 	if ms.ClusterID == 0 || len(ms.Members) == 0 {
 		return ms, fmt.Errorf("membership in the state is empty: %q", meta)
 	}
+	for _, m := range ms.Members { // states of the time before members could change do not have it
+		ms.LastID = max(ms.LastID, m.ID)
+	}
 	return ms, nil
+}
+
+// Locate finds the member with this incarnation among what Group.Membership has returned.
+func Locate(meta []byte, incarnation uint64) (clusterID, id uint64, err error) {
+	ms, err := decodeMembership(meta)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, m := range ms.Members {
+		if m.Incarnation == incarnation && incarnation != 0 {
+			return ms.ClusterID, m.ID, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("no member has the incarnation %016x", incarnation)
 }
 
 func (ms membership) find(id uint64) (Member, bool) {
@@ -72,7 +95,7 @@ func (ms membership) with(m Member) (membership, bool) {
 	if old.Incarnation != 0 && old.Incarnation != m.Incarnation {
 		return ms, false
 	}
-	m.Learner = old.Learner // an announcement says where a node is, not what it is
+	m.Learner, m.Promote = old.Learner, old.Promote // an announcement says where a node is, not what it is
 	if m == old {
 		return ms, false
 	}
@@ -81,23 +104,24 @@ func (ms membership) with(m Member) (membership, bool) {
 	return ms, true
 }
 
-// replaced returns a copy in which the member of m's id has m's incarnation, and is where it says
-// once it comes.
-//
-// This is safe although the member forgot its votes and what it acknowledged: the entry that says so
-// is committed by a majority without that member, since the others refuse to talk to it until they
-// have applied the entry. So each node of that majority holds all that was committed before; every
-// later majority shares with it a node that did not forget. And whoever asks the member for a vote
-// has applied the entry, so that it does so in a later term than any in which the member voted.
-func (ms membership) replaced(m Member) (membership, bool) {
-	i := slices.IndexFunc(ms.Members, func(o Member) bool { return o.ID == m.ID })
-	if i < 0 || m.Incarnation == 0 || ms.Members[i].Incarnation == m.Incarnation {
-		return ms, false
-	}
-	ms.Members = slices.Clone(ms.Members)
-	ms.Members[i].Incarnation, ms.Members[i].ClientAddr = m.Incarnation, ""
-	return ms, true
+// removed says whether id belonged to a member once, and does not any more.
+func (ms membership) removed(id uint64) bool {
+	_, is := ms.find(id)
+	return !is && id <= ms.LastID
 }
+
+// voters counts the members that vote and that match.
+func (ms membership) voters(match func(Member) bool) int {
+	n := 0
+	for _, m := range ms.Members {
+		if !m.Learner && match(m) {
+			n++
+		}
+	}
+	return n
+}
+
+func everyMember(Member) bool { return true }
 
 func (ms membership) confState() *pb.ConfState {
 	cs := &pb.ConfState{}
@@ -109,14 +133,4 @@ func (ms membership) confState() *pb.ConfState {
 		}
 	}
 	return cs
-}
-
-func (ms membership) peers(self uint64) map[uint64]string {
-	peers := make(map[uint64]string, len(ms.Members))
-	for _, m := range ms.Members {
-		if m.ID != self {
-			peers[m.ID] = m.RaftAddr
-		}
-	}
-	return peers
 }

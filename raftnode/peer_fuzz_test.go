@@ -29,9 +29,10 @@ func (m *nullMachine) Apply(entries []Entry, meta []byte) error {
 	}
 	return nil
 }
-func (m *nullMachine) Checkpoint(string) (Position, error) { return m.pos, nil }
-func (m *nullMachine) Verify(string) (Position, error)     { return m.pos, nil }
-func (m *nullMachine) Restore(string) error                { return nil }
+func (m *nullMachine) Checkpoint(string) (Position, error)      { return m.pos, nil }
+func (m *nullMachine) Verify(string) error                      { return nil }
+func (m *nullMachine) Inspect(string) (Position, []byte, error) { return m.pos, m.meta, nil }
+func (m *nullMachine) Restore(string) error                     { return nil }
 
 // nowhere is a Transport that loses everything.
 type nowhere struct{}

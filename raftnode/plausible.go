@@ -23,7 +23,7 @@ func wellFormed(m *pb.Message) bool {
 	}
 	last := m.GetLogTerm()
 	for i, e := range m.GetEntries() {
-		if e.GetIndex() != m.GetIndex()+1+uint64(i) || e.GetIndex() == 0 || e.GetType() != pb.EntryNormal ||
+		if e.GetIndex() != m.GetIndex()+1+uint64(i) || e.GetIndex() == 0 || !knownType(e) ||
 			e.GetTerm() == 0 || e.GetTerm() < last || e.GetTerm() > m.GetTerm() {
 			return false
 		}
@@ -33,6 +33,16 @@ func wellFormed(m *pb.Message) bool {
 		return false // raft reads 8 bytes if there are any
 	}
 	return true
+}
+
+// knownType says whether an entry is of a type that this node logs itself, and whether raft can apply
+// it if it is a change of the members.
+func knownType(e *pb.Entry) bool {
+	if e.GetType() == pb.EntryConfChange {
+		_, _, err := decodeChange(e.GetData())
+		return err == nil
+	}
+	return e.GetType() == pb.EntryNormal
 }
 
 // soundConf says whether raft can take over the members that come with a snapshot; it panics on

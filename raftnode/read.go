@@ -149,7 +149,8 @@ func (g *Group) finishRound(rs raft.ReadState) {
 		return
 	}
 	l.reads.round = nil
-	if g.cfg.Lease && l.role == raft.StateLeader && l.term == round.term && l.leaseBarred != l.term {
+	if g.cfg.Lease && l.role == raft.StateLeader && l.term == round.term && l.leaseBarred != l.term &&
+		round.start >= l.change.at {
 		ticks := float64(g.cfg.ElectionTicks-leaseSlackTicks) * (1 - leaseDrift)
 		g.leaseUntil.Store(int64(round.start) + int64(ticks*float64(g.cfg.TickInterval)))
 	}

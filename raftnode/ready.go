@@ -35,6 +35,7 @@ func (g *Group) handleReady() {
 	if n := len(rd.Entries); n > 0 {
 		g.loop.lastIndex = rd.Entries[n-1].GetIndex()
 	}
+	g.loop.noteChange(rd.Entries)
 	if term := g.loop.rn.BasicStatus().HardState.GetTerm(); rd.SoftState != nil || term != g.loop.term {
 		g.turn(rd.SoftState, term)
 	}
@@ -92,6 +93,7 @@ func (g *Group) turn(soft *raft.SoftState, term uint64) {
 	if term != l.term {
 		l.term = term
 		l.origins, l.rounds = nil, 0
+		l.change.index, l.change.rounds = 0, nil
 		l.fwd = forwardState{}
 		l.space.reports, l.space.verdict = nil, spaceReport{}
 		clear(l.notices)
@@ -208,13 +210,20 @@ func mergeAppends(messages []*pb.Message) (n int, entries []*pb.Entry) {
 }
 
 // append writes what the messages ask for. An advance of the commit index alone is not written: it
-// is found again from the leader, and a restart takes at least the applied index.
+// is found again from the leader, and a restart takes at least the applied index. But a change of the
+// members is written together with a commit index that covers the change before it: so raft knows, after
+// a restart with an older state, that there are changes to apply before it may call an election. Elections
+// by the members of two changes ago could be won without a node that has what was committed since.
 func (g *Group) append(messages []*pb.Message, entries []*pb.Entry) error {
 	var hard *pb.HardState
 	for _, m := range messages {
 		if m.GetTerm() != 0 {
 			hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit} // which nobody changes
+			g.hard = hard
 		}
+	}
+	if hard == nil && slices.ContainsFunc(entries, isChange) {
+		hard = g.hard
 	}
 	stored, _, _ := g.cfg.Log.InitialState()
 	promise := !raft.IsEmptyHardState(hard) &&
@@ -230,6 +239,8 @@ func (g *Group) append(messages []*pb.Message, entries []*pb.Entry) error {
 	}
 	return failpoint.HardStateAfter.After(g.cfg.Log.Append(hard, entries, true))
 }
+
+func isChange(e *pb.Entry) bool { return e.GetType() == pb.EntryConfChange }
 
 // deliver sends the responses of a finished storage write: to this node's raft or to others. On a follower
 // it is the leader who waits for it to be told.

@@ -58,6 +58,9 @@ func (g *Group) makeDue() {
 func (g *Group) MakeSnapshot() (Position, error) {
 	g.making.Lock()
 	defer g.making.Unlock()
+	if g.applied.Load() == 0 {
+		return Position{}, errors.New("this node has yet to get its first state")
+	}
 	g.makingNow.Store(true)
 	defer g.makingNow.Store(false)
 	start := time.Now()
@@ -155,13 +158,13 @@ func (g *Group) streamSnapshot(m *pb.Message) (size int64, err error) {
 	if g.Corrupt() != "" {
 		return 0, errors.New("this node is corrupt: its state stays here")
 	}
-	id, dir, release, ok := g.cfg.Snapshots.Hold()
-	if !ok {
-		return 0, errors.New("there is no snapshot")
+	conf, dir, release, err := g.holdFor(m.GetTo())
+	if err != nil {
+		return 0, err
 	}
 	defer release()
 	// A newer one may have been made since raft asked; it serves as well.
-	m.Snapshot.Metadata.Index, m.Snapshot.Metadata.Term = new(id.Index), new(id.Term)
+	m.Snapshot.Metadata = conf
 	header, err := proto.Marshal(m)
 	if err != nil {
 		return 0, err
@@ -171,6 +174,43 @@ func (g *Group) streamSnapshot(m *pb.Message) (size int64, err error) {
 		return failpoint.SnapshotSent.After(err)
 	})
 	return size, err
+}
+
+// holdFor holds the newest snapshot for a member, and makes one if that is from before its time. The
+// members that go with a snapshot are those of its own position.
+func (g *Group) holdFor(to uint64) (meta *pb.SnapshotMetadata, dir string, release func(), err error) {
+	for range 2 {
+		id, dir, release, ok := g.cfg.Snapshots.Hold()
+		if !ok {
+			return nil, "", nil, errors.New("there is no snapshot")
+		}
+		_, ms, err := g.inspect(dir)
+		if err != nil {
+			release()
+			return nil, "", nil, err
+		}
+		if _, member := ms.find(to); member {
+			return &pb.SnapshotMetadata{Index: new(id.Index), Term: new(id.Term), ConfState: ms.confState()}, dir, release, nil
+		}
+		release()
+		if _, err := g.MakeSnapshot(); err != nil {
+			return nil, "", nil, err
+		}
+	}
+	return nil, "", nil, fmt.Errorf("node %d is not a member", to)
+}
+
+// inspect returns the position of a checkpoint, and the members in it.
+func (g *Group) inspect(dir string) (Position, membership, error) {
+	pos, meta, err := g.cfg.Machine.Inspect(dir)
+	if err != nil {
+		return pos, membership{}, err
+	}
+	ms, err := decodeMembership(meta)
+	if err == nil && ms.ClusterID != g.cfg.ClusterID {
+		err = fmt.Errorf("it is of cluster %016x, not %016x", ms.ClusterID, g.cfg.ClusterID)
+	}
+	return pos, ms, err
 }
 
 // incoming is the place where one received snapshot at a time waits to be installed.
@@ -256,13 +296,10 @@ func (g *Group) ReceiveSnapshot(from uint64, next func() ([]byte, error)) error 
 			zap.Uint64("index", m.GetSnapshot().GetMetadata().GetIndex()))
 		return nil
 	})
-	var pos Position
-	if err == nil {
-		pos, err = g.verify()
-	}
 	meta := m.GetSnapshot().GetMetadata()
-	if want := (Position{meta.GetIndex(), meta.GetTerm()}); err == nil && pos != want {
-		err = fmt.Errorf("%w: it holds index %d, not %d", snapshot.ErrCorrupt, pos.Index, want.Index)
+	pos := Position{meta.GetIndex(), meta.GetTerm()}
+	if err == nil {
+		err = g.verify(pos, meta.GetConfState())
 	}
 	if err != nil {
 		g.incoming.end()
@@ -278,13 +315,25 @@ func (g *Group) ReceiveSnapshot(from uint64, next func() ([]byte, error)) error 
 	return nil
 }
 
-// verify checks what was received.
-func (g *Group) verify() (Position, error) {
+// verify checks what was received: it has to be what was announced.
+func (g *Group) verify(want Position, conf *pb.ConfState) error {
 	if err := failpoint.SnapshotVerify.Err(); err != nil {
-		return Position{}, err
+		return err
 	}
-	pos, err := g.cfg.Machine.Verify(g.incoming.path())
-	return pos, failpoint.SnapshotVerified.After(err)
+	err := g.cfg.Machine.Verify(g.incoming.path())
+	if err = failpoint.SnapshotVerified.After(err); err != nil {
+		return err
+	}
+	pos, ms, err := g.inspect(g.incoming.path())
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", snapshot.ErrCorrupt, err)
+	case pos != want:
+		return fmt.Errorf("%w: it holds index %d, not %d", snapshot.ErrCorrupt, pos.Index, want.Index)
+	case !proto.Equal(ms.confState(), conf):
+		return fmt.Errorf("%w: its members are not those that came with it", snapshot.ErrCorrupt)
+	}
+	return nil
 }
 
 // install replaces the state by the snapshot that raft accepted. A crash before the state machine's

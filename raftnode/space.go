@@ -166,7 +166,9 @@ func (g *Group) judgeSpace(own Space) Space {
 	if now := g.cfg.Clock(); own != SpaceOK && best != 0 && able[SpaceOK] > voters/2 && now >= l.space.handOver {
 		l.space.handOver = now + g.cfg.RequestTimeout
 		g.logger.Warn("short of disk space: the lead goes to another node", zap.Uint64("to", best))
-		g.transfer(best)
+		if err := g.transfer(best); err != nil {
+			g.logger.Warn("the lead stays", zap.Error(err))
+		}
 	}
 	return verdict
 }

@@ -1,6 +1,8 @@
 package raftnode
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -67,9 +69,8 @@ func (g *Group) publishView() {
 	g.view.Store(&View{Role: roleName(g.loop.role), Term: g.loop.term, Leader: g.loop.lead})
 }
 
-// statusResponse is a leader's answer to a frameStatus.
-type statusResponse struct {
-	ID       uint64              `json:"id"`
+// leaderStatus is what only the leader knows.
+type leaderStatus struct {
 	Commit   uint64              `json:"commit"`
 	Progress map[uint64]Progress `json:"progress"`
 }
@@ -77,165 +78,120 @@ type statusResponse struct {
 // Progress asks the leader how far each member is. Errors: ErrNoLeader when there is none, or none
 // that answers within timeout; ErrClosed.
 func (g *Group) Progress(timeout time.Duration) (commit uint64, members map[uint64]Progress, err error) {
-	answer := make(chan statusResponse, 1)
-	id := g.statusIDs.Add(1)
-	g.statusWaiters.Store(id, answer)
-	defer g.statusWaiters.Delete(id)
-	if !g.call(func() { g.askStatus(id) }) {
-		return 0, nil, ErrClosed
-	}
-	limit := time.NewTimer(timeout)
-	defer limit.Stop()
-	select {
-	case resp := <-answer:
-		return resp.Commit, resp.Progress, nil
-	case <-limit.C:
+	a, err := g.ask(request{Status: true}, timeout, nil)
+	switch {
+	case errors.Is(err, ErrTimeout), err == nil && a.Status == nil:
 		return 0, nil, ErrNoLeader
-	case <-g.stop:
-		return 0, nil, ErrClosed
+	case err != nil:
+		return 0, nil, err
 	}
+	return a.Status.Commit, a.Status.Progress, nil
 }
 
-func (g *Group) askStatus(id uint64) {
-	switch l := &g.loop; {
-	case l.role == raft.StateLeader:
-		g.takeStatusResp(g.leaderStatus(id))
-	case l.lead != raft.None:
-		g.cfg.Transport.Send(l.lead, LaneControl, numbers(frameStatus, id))
-	}
-}
-
-func (g *Group) leaderStatus(id uint64) statusResponse {
+func (g *Group) leaderStatus() *leaderStatus {
 	st := g.loop.rn.Status()
-	resp := statusResponse{ID: id, Commit: st.HardState.GetCommit(), Progress: make(map[uint64]Progress)}
+	s := &leaderStatus{Commit: st.HardState.GetCommit(), Progress: make(map[uint64]Progress)}
 	for node, pr := range st.Progress {
-		resp.Progress[node] = Progress{Match: pr.Match, Active: pr.RecentActive || node == g.cfg.NodeID,
-			State: pr.State.String(), Space: g.spaceOf(node),
-			Corrupt: g.loop.check.bad[node] || node == g.cfg.NodeID && g.Corrupt() != ""}
+		s.Progress[node] = Progress{Match: pr.Match, Active: g.heardOf(node), State: pr.State.String(),
+			Space: g.spaceOf(node), Corrupt: g.loop.check.bad[node] || node == g.cfg.NodeID && g.Corrupt() != ""}
 	}
-	return resp
+	return s
 }
 
-func (g *Group) takeStatus(from, id uint64) {
-	if g.loop.role == raft.StateLeader {
-		g.cfg.Transport.Send(from, LaneControl, encodeJSON(frameStatusResp, g.leaderStatus(id)))
-	}
-}
-
-func (g *Group) takeStatusResp(resp statusResponse) {
-	if answer, ok := g.statusWaiters.LoadAndDelete(resp.ID); ok {
-		answer.(chan statusResponse) <- resp
-	}
-}
-
-// Transfer asks that member to take over leadership (0: the follower that is furthest), and waits
-// until another node leads than now. Errors say why not.
+// Transfer has that member take over leadership (0: the follower that is furthest), and waits until
+// another node leads than now. Errors: as of ask.
 func (g *Group) Transfer(to uint64, timeout time.Duration) error {
 	before := g.view.Load()
-	if before.Leader == raft.None {
-		return ErrNoLeader
-	}
-	if to != 0 {
-		if m, ok := g.members.Load().find(to); !ok || m.Learner {
-			return fmt.Errorf("node %d is not a voting member", to)
-		}
-		if to == before.Leader {
-			return nil
-		}
-	}
-	g.call(func() {
-		if l := &g.loop; l.lead == g.cfg.NodeID {
-			g.transfer(to)
-		} else if l.lead != raft.None {
-			g.cfg.Transport.Send(l.lead, LaneControl, numbers(frameTransfer, to))
-		}
-	})
-	return g.poll(timeout, func() bool {
+	done := func() bool {
 		v := g.view.Load()
-		return v.Leader != raft.None && v.Term > before.Term && (to == 0 || v.Leader == to)
-	})
+		return v.Leader != raft.None && (to == 0 && v.Term > before.Term && v.Leader != before.Leader || to != 0 && v.Leader == to)
+	}
+	_, err := g.ask(request{Transfer: &to}, timeout, done)
+	return err
 }
 
-// transfer begins to hand over, as the leader. The lease ends first, and for the whole term: the
-// message that makes the other node call an election at once may be delivered late.
-func (g *Group) transfer(to uint64) {
+// transfer begins to hand over, as the leader, or says why not. The lease ends first, and for the whole
+// term: the message that makes the other node call an election at once may be delivered late.
+func (g *Group) transfer(to uint64) error {
 	l := &g.loop
-	if l.role != raft.StateLeader || to == g.cfg.NodeID || l.check.bad[to] {
-		return
+	if l.role != raft.StateLeader || to == g.cfg.NodeID || l.rn.BasicStatus().LeadTransferee != raft.None {
+		return nil // it is as wanted, or under way
 	}
-	if to == 0 {
-		best := uint64(0)
-		for id, pr := range l.rn.Status().Progress {
-			if id != g.cfg.NodeID && !pr.IsLearner && pr.RecentActive && pr.Match >= best && !l.check.bad[id] {
-				to, best = id, pr.Match
-			}
+	progress, best := l.rn.Status().Progress, uint64(0)
+	for _, m := range g.members.Load().Members {
+		why := ""
+		switch {
+		case m.ID == g.cfg.NodeID, to != 0 && m.ID != to:
+			continue
+		case m.Learner:
+			why = "is a learner"
+		case l.check.bad[m.ID]:
+			why = "is corrupt"
+		case !g.heardOf(m.ID):
+			why = "is not active"
+		}
+		if match := progress[m.ID].Match; why == "" && (best == 0 || match > progress[best].Match) {
+			best = m.ID
+		} else if why != "" && to != 0 {
+			return fmt.Errorf("node %d %s", to, why)
 		}
 	}
-	if to == 0 {
-		return
+	switch {
+	case best == 0 && to != 0:
+		return fmt.Errorf("node %d is not a member", to)
+	case best == 0:
+		return errors.New("no other voter is there to lead")
 	}
 	l.leaseBarred = l.term
 	g.leaseUntil.Store(0)
-	l.rn.TransferLeader(to)
-}
-
-// Replace has the log say that the member id lost its data directory and that the node with this
-// incarnation takes its place, and waits until this node has applied that.
-func (g *Group) Replace(id, incarnation uint64, timeout time.Duration) error {
-	m, ok := g.members.Load().find(id)
-	if !ok || incarnation == 0 {
-		return fmt.Errorf("node %d is not a member", id)
-	}
-	if m.Incarnation == incarnation {
-		return nil
-	}
-	if v := g.View(); v.Leader == id {
-		return fmt.Errorf("node %d leads: it did not lose its data", id)
-	}
-	g.call(func() {
-		if l := &g.loop; l.lead == g.cfg.NodeID {
-			g.replace(id, incarnation)
-		} else if l.lead != raft.None {
-			g.cfg.Transport.Send(l.lead, LaneControl, numbers(frameReplace, id, incarnation))
-		}
-	})
-	return g.poll(timeout, func() bool {
-		m, _ := g.members.Load().find(id)
-		return m.Incarnation == incarnation
-	})
-}
-
-// replace logs a replacement, as the leader.
-func (g *Group) replace(id, incarnation uint64) {
-	m := Member{ID: id, Incarnation: incarnation}
-	if _, changes := g.members.Load().replaced(m); !changes || id == g.cfg.NodeID {
-		return
-	}
-	_ = g.loop.rn.Propose(encodeJSON(entryReplace, m)) // who asked sees that nothing happens, and asks again
-}
-
-// poll waits until ok says so.
-func (g *Group) poll(timeout time.Duration, ok func() bool) error {
-	limit := time.NewTimer(timeout)
-	defer limit.Stop()
-	again := time.NewTicker(g.cfg.TickInterval / 4)
-	defer again.Stop()
-	for !ok() {
-		select {
-		case <-again.C:
-		case <-limit.C:
-			return ErrTimeout
-		case <-g.stop:
-			return ErrClosed
-		}
-	}
+	l.rn.TransferLeader(best)
 	return nil
 }
+
+// Change changes the members, and returns the member that it is about once this node has applied it.
+// Errors: *RefusalError, ErrNoLeader and ErrClosed, with no effect; ErrUncertain.
+func (g *Group) Change(c Change, timeout time.Duration) (Member, error) {
+	var m Member
+	_, err := g.ask(request{Change: &c}, timeout, func() (done bool) {
+		m, done = g.members.Load().after(c)
+		return done
+	})
+	if errors.Is(err, ErrTimeout) {
+		err = ErrUncertain
+	}
+	return m, err
+}
+
+// after says whether the members are as c would have them, and returns the member that it is about.
+func (ms membership) after(c Change) (Member, bool) {
+	if c.Op == OpAdd {
+		for _, m := range ms.Members {
+			if m.Incarnation == c.Member.Incarnation && (m.Incarnation != 0 || m.RaftAddr == c.Member.RaftAddr) &&
+				(c.Member.ID == 0 || c.Member.ID == m.ID) {
+				return m, true
+			}
+		}
+		return Member{}, false
+	}
+	m, is := ms.find(c.Member.ID)
+	switch c.Op {
+	case OpRemove:
+		return m, ms.removed(c.Member.ID)
+	case OpPromote:
+		return m, is && !m.Learner
+	case OpDemote:
+		return m, is && m.Learner && !m.Promote
+	}
+	return m, is && m.Incarnation == c.Member.Incarnation
+}
+
+// Membership encodes the members, for a node that is to be one of them.
+func (g *Group) Membership() ([]byte, error) { return json.Marshal(g.members.Load()) }
 
 // LoggedEntry describes one entry of the log for people.
 type LoggedEntry struct {
 	Position
-	Kind      string // proposals, member, replace or election
+	Kind      string // proposals, member, election, or the Op of a change of the members
 	Time      int64  // leader's clock, ms; 0 when the entry has none
 	Proposals [][]byte
 	Bytes     int
@@ -265,11 +221,14 @@ func describe(e *pb.Entry) LoggedEntry {
 	if len(e.GetData()) == 0 {
 		return d
 	}
+	if e.GetType() == pb.EntryConfChange {
+		c, _, _ := decodeChange(e.GetData())
+		d.Kind = string(c.Op)
+		return d
+	}
 	switch e.GetData()[0] {
 	case entryMember:
 		d.Kind = "member"
-	case entryReplace:
-		d.Kind = "replace"
 	case entryBatch:
 		d.Kind = "proposals"
 		d.Time, _, _ = decodeBatch(e.GetData(), func(_, _ uint64, payload []byte) {

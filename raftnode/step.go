@@ -111,6 +111,12 @@ func (r *SteppedRead) Finished() (bool, error) {
 
 // Transfer asks for another leader, if this node leads; 0 lets raft's own choice stand.
 func (s *Stepper) Transfer(to uint64) {
-	s.g.transfer(to)
+	_ = s.g.transfer(to) // who asks looks who leads
+	s.g.turnLoop(false)
+}
+
+// Change asks the leader for a change of the members. Whether it came to be the members tell.
+func (s *Stepper) Change(c Change) {
+	s.g.send(request{ID: s.g.asks.Add(1), Change: &c})
 	s.g.turnLoop(false)
 }

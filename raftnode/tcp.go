@@ -167,9 +167,9 @@ type opening struct {
 	Snapshot bool `json:",omitempty"` // the stream carries one, not frames
 }
 
-// answer is the first record of the node that accepted. Refusals travel as data, so that their reason reaches the
+// greeting is the first record of the node that accepted. Refusals travel as data, so that their reason reaches the
 // node that is refused.
-type answer struct {
+type greeting struct {
 	Hello   Hello
 	Refused *RefusedError `json:",omitempty"`
 }
@@ -204,10 +204,10 @@ func (t *TCP) welcome(s *stream) (first opening, err error) {
 	if err := json.Unmarshal(msg, &first); err != nil {
 		return first, fmt.Errorf("peer: malformed hello: %w", err)
 	}
-	reply := answer{Hello: t.handler.Hello(first.Hello.From)}
+	reply := greeting{Hello: t.handler.Hello(first.Hello.From)}
 	admitErr := t.handler.Admit(first.Hello)
 	if refused := (*RefusedError)(nil); errors.As(admitErr, &refused) {
-		reply = answer{Refused: refused}
+		reply = greeting{Refused: refused}
 	} else if admitErr != nil {
 		return first, admitErr
 	}
@@ -323,7 +323,7 @@ func (p *peer) greet(s *stream, snapshot bool) error {
 	if err != nil {
 		return err
 	}
-	var reply answer
+	var reply greeting
 	if err := json.Unmarshal(msg, &reply); err != nil {
 		return fmt.Errorf("malformed answer of node %d: %w", p.id, err)
 	}
@@ -334,7 +334,7 @@ func (p *peer) greet(s *stream, snapshot bool) error {
 		return err
 	}
 	if reply.Hello.From != p.id {
-		return refuse(RefusedNode, "node %d answers at the address of node %d", reply.Hello.From, p.id)
+		return refuse(RefusedNode, reply.Hello.From, "node %d answers at the address of node %d", reply.Hello.From, p.id)
 	}
 	return s.limit(0)
 }

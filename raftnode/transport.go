@@ -55,14 +55,19 @@ type Hello struct {
 	ClusterID   uint64
 	From, To    uint64
 	Incarnation uint64 // of From
+	// Addr is where From is reached: it may have moved since the log was told, or be a member that this
+	// node has yet to hear of.
+	Addr string `json:",omitempty"`
 }
 
-// ProtocolVersion is the version of the frames and of the log entries that this build speaks.
-const ProtocolVersion = 1
+// ProtocolVersion is the version of the frames and of the log entries that this build speaks. Since
+// version 2 members change.
+const ProtocolVersion = 2
 
 // RefusedError says why a node does not talk to another. Its codes travel between nodes.
 type RefusedError struct {
 	Code   RefusedCode
+	Node   uint64 // who is refused
 	Detail string
 }
 
@@ -75,10 +80,11 @@ const (
 	RefusedNode        RefusedCode = 2 // the stream was meant for another node id, or comes from none
 	RefusedIncarnation RefusedCode = 3 // the node lost its data directory, or its id is in use twice
 	RefusedVersion     RefusedCode = 4 // no common protocol version
+	RefusedRemoved     RefusedCode = 5 // the node was removed from the cluster
 )
 
 func (e *RefusedError) Error() string { return e.Detail }
 
-func refuse(code RefusedCode, format string, args ...any) error {
-	return &RefusedError{code, fmt.Sprintf(format, args...)}
+func refuse(code RefusedCode, node uint64, format string, args ...any) error {
+	return &RefusedError{code, node, fmt.Sprintf(format, args...)}
 }

@@ -2,10 +2,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"redoubt"
 )
 
 // version is set by the linker in releases.
@@ -42,7 +45,13 @@ func main() {
 	}
 }
 
+// exitRemoved tells whoever starts nodes that this one is not to be started again.
+const exitRemoved = 3
+
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "redoubt:", err)
+	if removed := (*redoubt.RemovedError)(nil); errors.As(err, &removed) {
+		os.Exit(exitRemoved)
+	}
 	os.Exit(1)
 }
