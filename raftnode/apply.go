@@ -164,6 +164,11 @@ func (a *applier) add(e *pb.Entry, ms membership) (membership, bool, error) {
 			return ms, false, err
 		}
 		ms, changed = ms.with(m)
+	case data[0] == entryVersion:
+		var err error
+		if ms, changed, err = ms.raised(data); err != nil {
+			return ms, false, err
+		}
 	default:
 		return ms, false, fmt.Errorf("%w: kind %d: it was written by a newer version", errEntry, data[0])
 	}
@@ -259,6 +264,7 @@ func (g *Group) announce() {
 	}
 	want := m
 	want.RaftAddr, want.ClientAddr, want.Incarnation = g.cfg.RaftAddr, g.cfg.ClientAddr, g.cfg.Incarnation
+	want.Version = VersionMax
 	if m == want || g.loop.lead == 0 || g.cfg.Clock() < g.announceAt {
 		return
 	}

@@ -12,8 +12,9 @@ var errEntry = errors.New("malformed log entry")
 
 // The first byte of an entry's data is its kind. A kind that changes its layout gets a new number.
 const (
-	entryBatch  = 1 // proposals: header, then each with its identity
-	entryMember = 2 // a Member, as JSON: a node tells where it is reached and who it is
+	entryBatch   = 1 // proposals: header, then each with its identity
+	entryMember  = 2 // a Member, as JSON: a node tells where it is reached and who it is
+	entryVersion = 4 // a versionEntry, as JSON
 )
 
 // Entry is one committed log entry as the StateMachine gets it. Entries of the group's own (a new

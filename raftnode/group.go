@@ -175,6 +175,7 @@ type loopState struct {
 	space        spaceState
 	check        checkState
 	change       changeState
+	raiseAt      time.Duration // when the version may be proposed again
 }
 
 // Open starts the group. The log and the state machine must hold the same node's data.
@@ -242,6 +243,9 @@ func (g *Group) recover() error {
 	}
 	if ms.ClusterID != g.cfg.ClusterID {
 		return fmt.Errorf("the state is of cluster %016x, this node of cluster %016x", ms.ClusterID, g.cfg.ClusterID)
+	}
+	if err := known(ms.version()); err != nil {
+		return err
 	}
 	if g.cfg.Log.Removed() || ms.removed(g.cfg.NodeID) {
 		return &RemovedError{NodeID: g.cfg.NodeID, Detail: "this was noted when it was told"}
@@ -452,6 +456,7 @@ func (g *Group) tick() {
 	g.announce()
 	g.tickPeers()
 	g.tickLearners()
+	g.tickVersion()
 	g.tickChecks()
 	g.tickSpace()
 }

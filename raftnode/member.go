@@ -22,6 +22,8 @@ type Member struct {
 	Learner bool `json:"learner,omitempty"`
 	// Promote says that the leader makes a voter of this learner as soon as it has caught up.
 	Promote bool `json:"promote,omitempty"`
+	// Version is the newest that its build knows: see version.go. 0 until it announced itself.
+	Version uint32 `json:"version,omitempty"`
 }
 
 // membership is what the group itself keeps in the state machine, in the same batch as the effects
@@ -32,6 +34,8 @@ type membership struct {
 	// LastID is the highest id ever given. Those up to it that are no member's belong to nodes that were
 	// removed, and are not given again; a higher one is of a member that this node has yet to hear of.
 	LastID uint64 `json:"last_id,omitempty"`
+	// Version is that of the cluster; 0 is the first.
+	Version uint32 `json:"version,omitempty"`
 }
 
 // InitialMembership encodes the membership that a new cluster starts from. It is the state at

@@ -13,7 +13,7 @@ var _ Handler = (*Group)(nil)
 
 // Hello is part of Handler.
 func (g *Group) Hello(to uint64) Hello {
-	return Hello{Version: ProtocolVersion, ClusterID: g.cfg.ClusterID, From: g.cfg.NodeID, To: to,
+	return Hello{Version: VersionMax, VersionMin: VersionMin, ClusterID: g.cfg.ClusterID, From: g.cfg.NodeID, To: to,
 		Incarnation: g.cfg.Incarnation, Addr: g.cfg.RaftAddr}
 }
 
@@ -22,8 +22,8 @@ func (g *Group) Hello(to uint64) Hello {
 // incarnation has forgotten its votes and the entries it acknowledged, so that talking to it could
 // lose what a majority had stored.
 func (g *Group) Admit(h Hello) error {
-	if h.Version != ProtocolVersion {
-		return refuse(RefusedVersion, h.From, "node %d speaks peer protocol version %d, this node %d", h.From, h.Version, ProtocolVersion)
+	if err := g.admitVersion(h); err != nil {
+		return err
 	}
 	if h.ClusterID != g.cfg.ClusterID {
 		return refuse(RefusedCluster, h.From, "node %d is of cluster %016x, this node of cluster %016x",

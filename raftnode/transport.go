@@ -51,7 +51,8 @@ type Handler interface {
 
 // Hello opens every stream between peers.
 type Hello struct {
-	Version     uint32 // of the protocol between peers
+	Version     uint32 // the newest that From knows
+	VersionMin  uint32 // the oldest
 	ClusterID   uint64
 	From, To    uint64
 	Incarnation uint64 // of From
@@ -59,10 +60,6 @@ type Hello struct {
 	// node has yet to hear of.
 	Addr string `json:",omitempty"`
 }
-
-// ProtocolVersion is the version of the frames and of the log entries that this build speaks. Since
-// version 2 members change.
-const ProtocolVersion = 2
 
 // RefusedError says why a node does not talk to another. Its codes travel between nodes.
 type RefusedError struct {
