@@ -71,6 +71,9 @@ func (g *Group) ask(r request, timeout time.Duration, done func() bool) (answer,
 			}
 			return answer{}, ErrNoLeader
 		case <-g.stop:
+			if done != nil && asked && done() {
+				return answer{}, nil
+			}
 			return answer{}, ErrClosed
 		}
 	}

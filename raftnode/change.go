@@ -181,6 +181,8 @@ func (g *Group) serveChange(by [2]uint64, c Change) answer {
 	switch {
 	case !g.mayRead(): // the members of earlier terms may not be applied here
 		return answer{Again: "the leader is new"}
+	case g.changing() && l.change.index <= g.commit.Load(): // others may have seen it already
+		return answer{Again: "the change before is being applied"}
 	case c.Op == OpPromote && m.Learner && l.change.rounds[m.ID] == nil:
 		return answer{Again: "it is not known yet how far the learner is"}
 	case g.changing() && l.change.by == by:

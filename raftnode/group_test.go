@@ -379,6 +379,7 @@ func TestWipedNode(t *testing.T) {
 	}
 	c.start(3)
 	c.eventually("the replaced node is heard", func() bool { return c.propose(3, "replaced") == nil })
+	c.awaitMembers("1v 2v 3v")
 	c.agree()
 	c.stop(3)
 	c.inc[3] = 1003 // the one that was replaced must not come back either

@@ -243,7 +243,19 @@ func (t *memTransport) Start(h raftnode.Handler) error {
 	return nil
 }
 
-func (t *memTransport) SetPeers(map[uint64]string) {}
+// SetPeers says hello to all, as a node does that opens its streams.
+func (t *memTransport) SetPeers(addrs map[uint64]string) {
+	select {
+	case t.inbox <- func() {
+		for id := range addrs {
+			if other, _ := t.net.to(t.id, id); other != nil {
+				t.admitted(other)
+			}
+		}
+	}:
+	default:
+	}
+}
 
 // admitted plays the hello of a stream, as if every frame had one of its own.
 func (t *memTransport) admitted(other *memTransport) bool {

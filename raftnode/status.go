@@ -154,7 +154,8 @@ func (g *Group) Change(c Change, timeout time.Duration) (Member, error) {
 	var m Member
 	_, err := g.ask(request{Change: &c}, timeout, func() (done bool) {
 		m, done = g.members.Load().after(c)
-		return done
+		removed := (*RemovedError)(nil)
+		return done || c.Op == OpRemove && c.Member.ID == g.cfg.NodeID && errors.As(g.Err(), &removed)
 	})
 	if errors.Is(err, ErrTimeout) {
 		err = ErrUncertain
@@ -176,7 +177,7 @@ func (ms membership) after(c Change) (Member, bool) {
 	m, is := ms.find(c.Member.ID)
 	switch c.Op {
 	case OpRemove:
-		return m, ms.removed(c.Member.ID)
+		return Member{}, ms.removed(c.Member.ID)
 	case OpPromote:
 		return m, is && !m.Learner
 	case OpDemote:
