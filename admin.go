@@ -8,8 +8,12 @@ import (
 
 	"redoubt/command"
 	"redoubt/fsm"
+	"redoubt/raftnode"
 	"redoubt/resp"
 )
+
+// Version is the version of the cluster, from 1 on: what all nodes know.
+func (n *Node) Version() uint32 { return n.group.Version() }
 
 // Status describes the node for INFO, ROLE and RAFT STATUS. How far the members are only the leader
 // knows, so on other nodes these fields are zero.
@@ -25,7 +29,7 @@ func (n *Node) status() command.Status {
 	g := n.group.Status()
 	s := command.Status{
 		ClusterID: n.dir.id.ClusterID, NodeID: n.dir.id.NodeID, Incarnation: n.dir.id.Incarnation,
-		Role: g.Role, Term: g.Term, Leader: g.Leader,
+		Version: n.Version(), VersionMax: raftnode.VersionMax, Role: g.Role, Term: g.Term, Leader: g.Leader,
 		Commit: g.Commit, Applied: g.Applied, FirstIndex: g.FirstIndex, LastIndex: g.LastIndex,
 		SnapshotIndex: g.Snapshot.Index, LogBytes: g.LogBytes, SnapshotInProgress: g.MakingSnapshot,
 		CheckedIndex: g.Checked, Corrupt: g.Corrupt, LastSnapshotOK: true, Elections: g.Stats.Elections.Load(), LeaseReads: g.Stats.LeaseReads.Load(),
@@ -37,7 +41,7 @@ func (n *Node) status() command.Status {
 	}
 	for _, m := range g.Members {
 		s.Members = append(s.Members, command.Member{ID: m.ID, RaftAddr: m.RaftAddr, ClientAddr: m.ClientAddr,
-			Voter: !m.Learner, Leader: m.ID == g.Leader, Self: m.ID == s.NodeID, Incarnation: m.Incarnation,
+			Voter: !m.Learner, Leader: m.ID == g.Leader, Self: m.ID == s.NodeID, Incarnation: m.Incarnation, Version: m.Version,
 			Corrupt: m.ID == s.NodeID && g.Corrupt != ""})
 		if m.ID == g.Leader {
 			s.LeaderClientAddr = m.ClientAddr
@@ -103,6 +107,8 @@ func (n *Node) raftStatus() resp.Reply {
 	text("cluster", hex(s.ClusterID))
 	text("incarnation", hex(s.Incarnation))
 	text("role", s.Role)
+	num("version", uint64(s.Version))
+	num("version_max", uint64(s.VersionMax))
 	num("term", s.Term)
 	num("leader", s.Leader)
 	text("leader_address", s.LeaderClientAddr)
@@ -143,6 +149,7 @@ func (n *Node) raftNodes() resp.Reply {
 			resp.NewBulkString("lag"), resp.NewInt(int64(m.Lag)),
 			resp.NewBulkString("self"), resp.NewInt(boolInt(m.Self)),
 			resp.NewBulkString("incarnation"), resp.NewBulkString(hex(m.Incarnation)),
+			resp.NewBulkString("version"), resp.NewInt(int64(m.Version)),
 			resp.NewBulkString("corrupt"), resp.NewInt(boolInt(m.Corrupt)),
 			resp.NewBulkString("space"), resp.NewBulkString(m.Space),
 		}))

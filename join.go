@@ -49,7 +49,8 @@ func Join(ctx context.Context, cfg Config, seeds []string) error {
 }
 
 func (d *dataDir) join(ctx context.Context, cfg Config, seeds []string) error {
-	ask := resp.BulkArray([]string{"RAFT", "JOIN", cfg.RaftAdvertise, cfg.ClientAdvertise, hex(d.id.Incarnation)})
+	ask := resp.BulkArray([]string{"RAFT", "JOIN", cfg.RaftAdvertise, cfg.ClientAdvertise, hex(d.id.Incarnation),
+		strconv.Itoa(raftnode.VersionMax)})
 	for wait := joinRetryMin; ; wait = min(2*wait, joinRetryMax) {
 		members, err := askSeeds(ctx, seeds, ask.Append(nil, 2), cfg.ElectionTimeout+cfg.RequestTimeout)
 		if err == nil {

@@ -37,7 +37,7 @@ func (n *Node) raftMembers(sub string, args [][]byte) resp.Reply {
 		return okOr(n.change(raftnode.OpReplace, raftnode.Member{ID: id, Incarnation: incarnation}))
 	case sub == "ADD" && len(args) >= 2:
 		return n.raftAdd(args[0], args[1:])
-	case sub == "JOIN" && len(args) == 3:
+	case sub == "JOIN" && len(args) == 4:
 		return n.raftJoin(args)
 	}
 	return errSyntax // the table has checked the subcommand's name
@@ -81,7 +81,7 @@ func (n *Node) raftAdd(id []byte, args [][]byte) resp.Reply {
 	return resp.NewInt(int64(added.ID))
 }
 
-// raftJoin is JOIN raft-address client-address incarnation, which a node asks for that has yet to become a
+// raftJoin is JOIN raft-address client-address incarnation version, which a node asks for that has yet to become a
 // member. When it asks again it gets the same id.
 func (n *Node) raftJoin(args [][]byte) resp.Reply {
 	m := raftnode.Member{RaftAddr: string(args[0]), ClientAddr: string(args[1]), Promote: true}
@@ -89,6 +89,11 @@ func (n *Node) raftJoin(args [][]byte) resp.Reply {
 	if m.Incarnation, ok = parseIncarnation(args[2]); !ok || !isAddress(m.RaftAddr) || !isAddress(m.ClientAddr) {
 		return resp.NewError("ERR invalid address or incarnation")
 	}
+	version, err := strconv.ParseUint(string(args[3]), 10, 32)
+	if err != nil || version == 0 {
+		return resp.NewError("ERR invalid version")
+	}
+	m.Version = uint32(version)
 	if err := n.change(raftnode.OpAdd, m); err != nil {
 		return okOr(err)
 	}

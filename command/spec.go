@@ -20,7 +20,10 @@ type Spec struct {
 	Group      Group
 	Categories Categories // ACL categories beside those that follow from Flags
 	Since      string     // version of Redis (or of Redoubt) that had it first
-	Summary    string     // one sentence
+	// Version is the version of the cluster from which on calls may be logged, since all nodes know them then;
+	// 0: always. See raftnode/version.go.
+	Version    uint32
+	Summary    string // one sentence
 	Complexity string
 	Tips       []string // hints for clients that talk to several nodes, in Redis's words
 

@@ -15,12 +15,15 @@ type Member struct {
 	Active      bool   // heard from lately
 	Incarnation uint64 // of its data directory
 	Corrupt     bool   // its state was found to be wrong; only the leader and the member know
+	Version     uint32 // the newest that its build knows; 0 until it said so
 	Space       string // room for data: ok, low or none; empty when the leader does not know
 }
 
 // Status is what INFO, ROLE and RAFT STATUS report of a node.
 type Status struct {
 	ClusterID, NodeID, Incarnation uint64
+
+	Version, VersionMax uint32 // of the cluster, and the newest that this build knows
 
 	Role             string // leader, follower, candidate or learner
 	Term, Leader     uint64

@@ -253,6 +253,9 @@ func (g *Group) resolveAdd(ms membership, c Change) (_ Change, done bool, err er
 	if !dialable(m.RaftAddr) {
 		return c, false, fmt.Errorf("%q is not an address", m.RaftAddr)
 	}
+	if m.Version != 0 && m.Version < ms.version() { // 0: added by hand
+		return c, false, &VersionError{ms.version(), m.Version}
+	}
 	for _, o := range ms.Members {
 		switch {
 		case m.Incarnation != 0 && o.Incarnation == m.Incarnation:

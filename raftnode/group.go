@@ -175,6 +175,7 @@ type loopState struct {
 	space        spaceState
 	check        checkState
 	change       changeState
+	slow         slowState
 	raiseAt      time.Duration // when the version may be proposed again
 }
 
@@ -243,9 +244,6 @@ func (g *Group) recover() error {
 	}
 	if ms.ClusterID != g.cfg.ClusterID {
 		return fmt.Errorf("the state is of cluster %016x, this node of cluster %016x", ms.ClusterID, g.cfg.ClusterID)
-	}
-	if err := known(ms.version()); err != nil {
-		return err
 	}
 	if g.cfg.Log.Removed() || ms.removed(g.cfg.NodeID) {
 		return &RemovedError{NodeID: g.cfg.NodeID, Detail: "this was noted when it was told"}
@@ -411,7 +409,10 @@ func (g *Group) turnLoop(tick bool) (ok bool) {
 func (g *Group) drain() {
 	in, now := g.mail.take(), g.cfg.Clock()
 	l := &g.loop
-	l.appending -= in.appended
+	if in.appended > 0 {
+		l.appending -= in.appended
+		l.slow.appended(now, g.electionTimeout()/slowPart, g.commit.Load())
+	}
 	for _, m := range in.messages {
 		if t := m.GetType(); (t == pb.MsgVote || t == pb.MsgPreVote) && now < l.noVotesUntil &&
 			string(m.GetContext()) != transferContext {
@@ -457,6 +458,7 @@ func (g *Group) tick() {
 	g.tickPeers()
 	g.tickLearners()
 	g.tickVersion()
+	g.tickSlow()
 	g.tickChecks()
 	g.tickSpace()
 }

@@ -59,6 +59,9 @@ func decodeMembership(meta []byte) (membership, error) {
 	if ms.ClusterID == 0 || len(ms.Members) == 0 {
 		return ms, fmt.Errorf("membership in the state is empty: %q", meta)
 	}
+	if err := known(ms.version()); err != nil {
+		return ms, err
+	}
 	for _, m := range ms.Members { // states of the time before members could change do not have it
 		ms.LastID = max(ms.LastID, m.ID)
 	}

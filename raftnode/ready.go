@@ -45,7 +45,10 @@ func (g *Group) handleReady() {
 	for _, m := range rd.Messages {
 		switch m.GetTo() {
 		case raft.LocalAppendThread:
-			if len(m.GetEntries()) > 0 {
+			if es := m.GetEntries(); len(es) > 0 {
+				if g.loop.appending == 0 {
+					g.loop.slow.begin(es[0].GetIndex(), g.cfg.Clock())
+				}
 				g.loop.appending++
 			}
 			g.appends.put(m)

@@ -230,6 +230,8 @@ func describe(e *pb.Entry) LoggedEntry {
 	switch e.GetData()[0] {
 	case entryMember:
 		d.Kind = "member"
+	case entryVersion:
+		d.Kind = "version"
 	case entryBatch:
 		d.Kind = "proposals"
 		d.Time, _, _ = decodeBatch(e.GetData(), func(_, _ uint64, payload []byte) {

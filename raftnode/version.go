@@ -17,18 +17,19 @@ import (
 // VersionMin is the oldest version that this build can take part in.
 const VersionMin = 1
 
-// VersionError says that the cluster is at a version that this build does not know.
-type VersionError struct{ Cluster uint32 }
+// VersionError says that the cluster is at a version that a build does not know.
+type VersionError struct {
+	Cluster, Max uint32 // Max is the newest that the build knows
+}
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("the cluster is at version %d, and this build knows versions %d to %d: "+
-		"a cluster does not go back to an older version. Run the newer build on this node",
-		e.Cluster, VersionMin, VersionMax)
+	return fmt.Sprintf("the cluster is at version %d, and this build knows versions up to %d: a cluster does not go "+
+		"back to an older version. Run a newer build on this node", e.Cluster, e.Max)
 }
 
 func known(version uint32) error {
 	if version < VersionMin || version > VersionMax {
-		return &VersionError{version}
+		return &VersionError{version, VersionMax}
 	}
 	return nil
 }

@@ -151,6 +151,9 @@ func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
 	if spec == nil {
 		return nil, refusal
 	}
+	if spec.Version > 1 && spec.Version > s.server.engine.Version() {
+		return nil, errTooNew(spec)
+	}
 	r := s.server.routes[spec]
 	s.last.Store(r)
 	return r, refusal

@@ -17,6 +17,8 @@ type Engine interface {
 	// engine may still hold the request, and those of reading the store.
 	Do(req *fsm.Request) error
 	Status() command.Status
+	// Version is that of the cluster: see command.Spec.
+	Version() uint32
 	// Raft executes a subcommand of RAFT.
 	Raft(ctx context.Context, args [][]byte) resp.Reply
 	// Snapshot returns when the state is in a new snapshot.

@@ -73,3 +73,8 @@ func parseInt(b []byte) (int64, bool) {
 	n, err := strconv.ParseInt(string(b), 10, 64)
 	return n, err == nil
 }
+
+// errTooNew answers for a command that a node of the cluster may not know yet.
+func errTooNew(spec *command.Spec) resp.Reply {
+	return errorf("'%s' is refused until every node of the cluster runs a build that knows it", spec.FullName())
+}

@@ -96,6 +96,8 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 
 func (e *fakeEngine) Status() command.Status { return e.status }
 
+func (e *fakeEngine) Version() uint32 { return max(e.status.Version, 1) }
+
 func (e *fakeEngine) Raft(_ context.Context, args [][]byte) resp.Reply {
 	return resp.NewSimple(fmt.Sprintf("%q", args))
 }

@@ -255,6 +255,8 @@ func infoRaft(t *infoText) {
 	t.line("raft_snapshot_index", st.SnapshotIndex)
 	t.line("raft_durable_index", st.DurableIndex)
 	t.line("raft_checked_index", st.CheckedIndex)
+	t.line("raft_version", st.Version)
+	t.line("raft_version_max", st.VersionMax)
 	t.line("raft_corrupt", oneIf(st.Corrupt != ""))
 	t.line("raft_corrupt_reason", st.Corrupt)
 	t.line("raft_log_bytes", st.LogBytes)

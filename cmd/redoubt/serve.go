@@ -62,7 +62,7 @@ func (*serveCmd) Run(s *nodeFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg.Logger = logger
+	cfg.Logger, cfg.Commands = logger, extraCommands
 	if len(s.Join) > 0 {
 		if err := s.join(cfg); err != nil {
 			return err

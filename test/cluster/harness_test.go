@@ -23,7 +23,8 @@ import (
 // patience is how long a condition may take that should come much sooner.
 const patience = 60 * time.Second
 
-var binary string
+// binary is the program, nextBinary the same as a build of the next version.
+var binary, nextBinary string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "redoubt-test")
@@ -31,9 +32,12 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "redoubt")
-	build := exec.Command("go", "build", "-o", binary, "redoubt/cmd/redoubt")
-	if out, err := build.CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("build: %v\n%s", err, out))
+	nextBinary = filepath.Join(dir, "redoubt-next")
+	for output, tags := range map[string]string{binary: "", nextBinary: "nextversion"} {
+		build := exec.Command("go", "build", "-tags", tags, "-o", output, "redoubt/cmd/redoubt")
+		if out, err := build.CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("build: %v\n%s", err, out))
+		}
 	}
 	code := m.Run()
 	os.RemoveAll(dir)
@@ -59,6 +63,7 @@ type process struct {
 	t        *testing.T
 	id       int
 	addr     string // for clients
+	program  string
 	args     []string
 	dir      string
 	cmd      *exec.Cmd
@@ -86,7 +91,7 @@ func newProcess(t *testing.T, id int, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, id: id, addr: freeAddr(t), dir: filepath.Join(root, "data"), out: out}
+	p := &process{t: t, id: id, addr: freeAddr(t), program: binary, dir: filepath.Join(root, "data"), out: out}
 	p.args = append([]string{"--listen", p.addr, "--data-dir", p.dir}, args...)
 	t.Cleanup(func() {
 		p.kill()
@@ -108,7 +113,7 @@ func (p *process) output() string {
 // launch starts the process and does not wait for it to answer.
 func (p *process) launch() {
 	p.t.Helper()
-	p.cmd = exec.Command(binary, p.args...)
+	p.cmd = exec.Command(p.program, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -264,14 +269,19 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // mustDo runs one command on a connection of its own.
-func (p *process) mustDo(args ...string) any {
-	p.t.Helper()
+// do sends one command on a connection of its own.
+func (p *process) do(args ...string) (any, error) {
 	c, err := dial(p.addr)
 	if err != nil {
-		p.t.Fatal(err)
+		return nil, err
 	}
 	defer c.close()
-	reply, err := c.do(args...)
+	return c.do(args...)
+}
+
+func (p *process) mustDo(args ...string) any {
+	p.t.Helper()
+	reply, err := p.do(args...)
 	if err != nil {
 		p.t.Fatalf("%s: %v", strings.Join(args, " "), err)
 	}
