@@ -1,6 +1,9 @@
 package failpoints_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // delayed are the points of the way of a write and of a read, in the order in which a leader comes by.
 var delayed = []string{"forward-taken", "log-append-before", "log-sync-before", "log-append-after", "send-after",
@@ -29,6 +32,25 @@ func TestDelay(t *testing.T) {
 		c.awaitProgressOn(f.name, c.nodes[old.id%3]) // the one that does not read through the old leader
 		eventually(c.t, f.name+" is hit", func() bool { return old.point(f.name).hits > before })
 		old.arm("send-before", "off")
+		old.arm(f.name, "off")
+		c.awaitProgress(f.name)
+	})
+	if !t.Failed() {
+		c.verify()
+	}
+}
+
+// TestSlowDisk slows every sync of a leader down. Its heartbeats go on, so that nobody calls an election: it has to
+// hand over by itself.
+func TestSlowDisk(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	var old *process
+	c.during([]failpoint{{name: "log-sync-before"}}, func(f failpoint) {
+		old = c.leader()
+		old.arm(f.name, "delay 200ms")
+		c.leaderBut(old)
+		eventually(t, "it says why", func() bool { return strings.Contains(old.output(), "leadership is handed over") })
 		old.arm(f.name, "off")
 		c.awaitProgress(f.name)
 	})
