@@ -74,7 +74,7 @@ func (d *dataDir) adopt(members []byte) (err error) {
 	if d.id.ClusterID, d.id.NodeID, err = raftnode.Locate(members, d.id.Incarnation); err != nil {
 		return err
 	}
-	d.id.Members = members
+	d.id.Members, d.id.Others = members, true
 	return d.saveIdentity()
 }
 
