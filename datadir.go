@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"redoubt/failpoint"
+	"redoubt/raftnode"
 )
 
 // dirFormat is the version of the data directory's layout. A directory of a later version is refused.
@@ -38,6 +39,8 @@ type identity struct {
 	Incarnation uint64 `json:"incarnation"`
 	Cluster     string `json:"cluster"` // as it was on the first start, for messages
 	Initialized bool   `json:"initialized"`
+	// Others: the cluster has other members, who may go on with what this node has forgotten.
+	Others bool `json:"others,omitempty"`
 	// Members of the cluster that the node has joined, as they were then. Until it gets a state, these are
 	// who it can get one from.
 	Members json.RawMessage `json:"members,omitempty"`
@@ -119,6 +122,7 @@ func (d *dataDir) create(cfg Config) error {
 		}
 	}
 	d.id = identity{Format: dirFormat, NodeID: cfg.ID, Incarnation: d.rand() | 1, Cluster: FormatCluster(cfg.Cluster)}
+	d.id.Others = len(cfg.Cluster) > 1
 	switch {
 	case cfg.joining: // the cluster says who it is
 		d.id.NodeID = 0
@@ -127,6 +131,16 @@ func (d *dataDir) create(cfg Config) error {
 	default:
 		d.id.ClusterID = d.rand() | 1
 	}
+	return d.saveIdentity()
+}
+
+// noteOthers notes whether there are other members before they count.
+func (d *dataDir) noteOthers(members []byte) error {
+	others, err := raftnode.Others(members)
+	if err != nil || others == d.id.Others {
+		return err
+	}
+	d.id.Others = others
 	return d.saveIdentity()
 }
 

@@ -54,10 +54,9 @@ func (d *dataDir) join(ctx context.Context, cfg Config, seeds []string) error {
 	for wait := joinRetryMin; ; wait = min(2*wait, joinRetryMax) {
 		members, err := askSeeds(ctx, seeds, ask.Append(nil, 2), cfg.ElectionTimeout+cfg.RequestTimeout)
 		if err == nil {
-			if d.id.ClusterID, d.id.NodeID, err = raftnode.Locate(members, d.id.Incarnation); err == nil {
-				d.id.Members = members
+			if err = d.adopt(members); err == nil {
 				cfg.Logger.Info("joined", zap.Uint64("id", d.id.NodeID), zap.String("cluster", hex(d.id.ClusterID)))
-				return d.saveIdentity()
+				return nil
 			}
 		}
 		if ctx.Err() == nil {
@@ -69,6 +68,15 @@ func (d *dataDir) join(ctx context.Context, cfg Config, seeds []string) error {
 			return fmt.Errorf("not joined: %w", err)
 		}
 	}
+}
+
+// adopt gives the directory the identity that it has among the members.
+func (d *dataDir) adopt(members []byte) (err error) {
+	if d.id.ClusterID, d.id.NodeID, err = raftnode.Locate(members, d.id.Incarnation); err != nil {
+		return err
+	}
+	d.id.Members, d.id.Others = members, true
+	return d.saveIdentity()
 }
 
 // askSeeds sends a request to each address that the seeds stand for, until one answers with a string.

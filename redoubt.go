@@ -156,7 +156,8 @@ func (n *Node) openLog(logger pebbleLogger) (*raftnode.Log, error) {
 	case n.dir.id.Initialized:
 		expect = raftnode.ExpectNote
 	}
-	if others, err := ParseCluster(n.dir.id.Cluster); n.cfg.AcceptLoss && err == nil && len(others) > 1 {
+	others, err := ParseCluster(n.dir.id.Cluster)
+	if n.cfg.AcceptLoss && (n.dir.id.Others || err == nil && len(others) > 1) {
 		return nil, errors.New("a node that has others must not accept a loss: let it be replaced instead (RAFT REPLACE)")
 	}
 	if n.cfg.AcceptLoss {

@@ -145,6 +145,11 @@ func (r *replica) Apply(entries []raftnode.Entry, meta []byte) error {
 		r.entries = append(r.entries, fsm.Entry{Position: fsm.Position{Index: e.Index, Term: e.Term},
 			Time: e.Time, Seed: e.Seed, Batches: r.batches[first:len(r.batches):len(r.batches)]})
 	}
+	if meta != nil {
+		if err := r.dir.noteOthers(meta); err != nil {
+			return err
+		}
+	}
 	err := r.machine.Apply(r.entries, meta) // only Restore replaces it, on this same goroutine
 	clear(r.entries)
 	clear(r.batches)

@@ -34,8 +34,8 @@ const frameRaft = 1
 
 func (n *simNet) send(from, to uint64, lane raftnode.Lane, frame []byte) {
 	w := n.w
-	if n.cut[[2]uint64{from, to}] || w.chance(n.drop) {
-		return
+	if to > uint64(len(w.nodes)) || n.cut[[2]uint64{from, to}] || w.chance(n.drop) {
+		return // the first: to one that has not heard yet that it is a member
 	}
 	i := slices.IndexFunc(n.lanes, func(l *simLane) bool { return l.from == from && l.to == to && l.lane == lane })
 	if i < 0 {
@@ -89,6 +89,9 @@ func (n *simNet) connected(l *simLane, from, to *simNode) bool {
 	for _, pair := range [][2]*simNode{{from, to}, {to, from}} {
 		if err := pair[1].node.group.Admit(pair[0].node.group.Hello(pair[1].id)); err != nil {
 			n.w.note("refused: %v", err)
+			if refused := (*raftnode.RefusedError)(nil); errors.As(err, &refused) {
+				pair[0].node.group.Refused(pair[1].id, refused)
+			}
 			return false
 		}
 	}
@@ -129,6 +132,9 @@ func (t *simTransport) Send(to uint64, lane raftnode.Lane, frame []byte) {
 // a crash of the receiver.
 func (t *simTransport) SendSnapshot(to uint64, write func(emit func([]byte) error) error) error {
 	w := t.node.w
+	if to > uint64(len(w.nodes)) {
+		return errSimulated
+	}
 	target := w.nodes[to-1]
 	if t.node.doomed || w.net.cut[[2]uint64{t.node.id, to}] || !target.up() || target.paused {
 		return errSimulated

@@ -2,6 +2,7 @@ package redoubt
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -26,6 +27,8 @@ type simNode struct {
 	step  *raftnode.Stepper
 	boots int
 
+	joined bool // it was not there from the beginning
+	gone   bool // it was removed, and has stopped for good
 	paused bool // stopped by a signal: nothing runs, messages wait
 	erred  bool // it met an error of its disk, and may give up
 	doomed bool // it has crashed in the middle of a step: from then on nothing of it is to be seen
@@ -59,12 +62,7 @@ const simEpoch = int64(1_700_000_000_000)
 func (n *simNode) start() {
 	n.boots++
 	n.fuse, n.erred, n.doomed, n.after, n.paused = 0, false, false, nil, false
-	cfg, err := Config{ID: n.id, DataDir: "data", Cluster: n.w.cluster, CacheBytes: 1 << 20,
-		Reads: n.w.reads, DiskUsage: simDiskUsage}.withDefaults()
-	if err != nil {
-		n.w.fail("%v", err)
-	}
-	cfg.SnapshotLogBytes, cfg.RequestTimeout = n.w.snapshotBytes, simTimeout
+	cfg := n.config()
 	p := platform{fs: errorfs.Wrap(n.disk, n), rand: n.w.rnd.Uint64, wall: n.wall, clock: n.clock,
 		listen: func(string) (raftnode.Transport, error) { return &simTransport{n, n.boots}, nil },
 		still:  true, group: func(cfg raftnode.Config) (g *raftnode.Group, err error) {
@@ -74,9 +72,14 @@ func (n *simNode) start() {
 	if n.w.faults > 0 && n.w.rnd.IntN(3) == 0 {
 		n.armCrash() // perhaps while it starts
 	}
+	var err error
 	n.node, err = openOn(p, cfg)
+	removed := (*raftnode.RemovedError)(nil)
 	switch {
 	case err == nil:
+	case errors.As(err, &removed):
+		n.leave()
+		return
 	case n.erred || n.doomed:
 		n.node, n.disk, n.doomed = nil, cmp.Or(n.after, n.disk), false
 		return
@@ -89,6 +92,20 @@ func (n *simNode) start() {
 	}
 	n.fuse = 0
 	n.w.note("start %d at %v", n.id, n.node.state.machine.Applied())
+}
+
+func (n *simNode) config() Config {
+	cfg := Config{ID: n.id, DataDir: "data", Cluster: n.w.cluster, CacheBytes: 1 << 20,
+		Reads: n.w.reads, DiskUsage: simDiskUsage}
+	if n.joined {
+		cfg.Cluster, cfg.RaftListen = nil, simAddr(n.id)
+	}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		n.w.fail("%v", err)
+	}
+	cfg.SnapshotLogBytes, cfg.RequestTimeout = n.w.snapshotBytes, simTimeout
+	return cfg
 }
 
 // crash takes the node away; what its disk holds is decided by keep: nothing that was not synced,
@@ -218,7 +235,12 @@ func (n *simNode) reap() {
 		n.crash()
 		return
 	}
-	if err := n.node.Err(); err != nil && n.erred {
+	removed := (*raftnode.RemovedError)(nil)
+	if err := n.node.Err(); errors.As(err, &removed) {
+		n.crash()
+		n.leave()
+		return
+	} else if err != nil && n.erred {
 		n.crash()
 		return
 	} else if err != nil {

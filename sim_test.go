@@ -13,6 +13,8 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"redoubt/raftnode"
 )
 
 // A simulation is three nodes in one process: the real code from the data directory to the state
@@ -74,6 +76,8 @@ type simSeen struct {
 	leaders, snapshots, expired      int
 	cuts, pauses, transfers, jumps   int
 	traps, errors                    int
+	joins, removals                  int // of nodes
+	promotions, demotions            int
 }
 
 func (s *simSeen) add(o *simSeen) {
@@ -81,6 +85,8 @@ func (s *simSeen) add(o *simSeen) {
 	s.crashes, s.crashesInside, s.restarts = s.crashes+o.crashes, s.crashesInside+o.crashesInside, s.restarts+o.restarts
 	s.leaders, s.snapshots, s.expired = s.leaders+o.leaders, s.snapshots+o.snapshots, s.expired+o.expired
 	s.traps, s.errors = s.traps+o.traps, s.errors+o.errors
+	s.joins, s.removals = s.joins+o.joins, s.removals+o.removals
+	s.promotions, s.demotions = s.promotions+o.promotions, s.demotions+o.demotions
 	s.cuts, s.pauses, s.transfers, s.jumps = s.cuts+o.cuts, s.pauses+o.pauses, s.transfers+o.transfers, s.jumps+o.jumps
 }
 
@@ -89,14 +95,16 @@ func (s *simSeen) demand(t *testing.T) {
 	for name, count := range map[string]int{"requests done": s.done / 100, "requests refused": s.refused,
 		"unknown outcomes": s.unknown, "crashes": s.crashes, "crashes inside a step": s.crashesInside,
 		"leaders": s.leaders, "snapshots received": s.snapshots, "expired keys": s.expired, "cuts": s.cuts,
-		"pauses": s.pauses, "transfers": s.transfers, "clock jumps": s.jumps, "traps": s.traps, "errors of disks": s.errors} {
+		"pauses": s.pauses, "transfers": s.transfers, "clock jumps": s.jumps, "traps": s.traps, "errors of disks": s.errors,
+		"nodes that joined": s.joins, "nodes removed": s.removals, "promotions": s.promotions, "demotions": s.demotions} {
 		if count < 5 {
 			t.Errorf("%s: only %d", name, count)
 		}
 	}
 }
 
-const simNodes = 3
+// simNodes is how many nodes there are at first, simMost how many there may be at a time, and simEver in a run.
+const simNodes, simMost, simEver = 3, 5, 9
 
 // world is one run.
 type world struct {
@@ -108,7 +116,9 @@ type world struct {
 
 	now    time.Duration // true time
 	events int64
-	nodes  [simNodes]*simNode
+	nodes  []*simNode // by id, from 1 on; those that were removed stay
+	joiner *simJoiner // nil: no node is about to join
+	wish   simWish
 	net    *simNet
 
 	// What the seed chose.
@@ -116,6 +126,7 @@ type world struct {
 	reads         Reads
 	snapshotBytes int64
 	faults        float64
+	changes       float64 // of the members
 	healed        bool
 	trap          *trap
 
@@ -123,6 +134,7 @@ type world struct {
 	serial  int
 	history []porcupine.Operation
 	leaders map[uint64]uint64 // term -> node
+	votes   map[uint64]bool   // who does, and who has not got a vote: by what leaders knew
 	seen    simSeen
 }
 
@@ -132,13 +144,12 @@ const simClients = 6
 func runSim(t *testing.T, seed uint64, verbose bool) *world {
 	cryptotest.SetGlobalRandom(t, seed) // raft's election timeouts
 	w := &world{t: t, seed: seed, verbose: verbose, rnd: rand.New(rand.NewPCG(seed, 1)), trace: fnv.New64a(),
-		cluster: map[uint64]string{}, leaders: map[uint64]uint64{}}
+		cluster: map[uint64]string{}, leaders: map[uint64]uint64{}, votes: map[uint64]bool{}}
 	w.net = &simNet{w: w, cut: map[[2]uint64]bool{}}
 	w.choose()
-	for i := range w.nodes {
-		id := uint64(i + 1)
-		w.cluster[id] = fmt.Sprintf("127.0.0.1:%d", 10000+id)
-		w.nodes[i] = &simNode{w: w, id: id, disk: vfs.NewCrashableMem(), rate: 0.97 + 0.06*w.rnd.Float64()}
+	for id := uint64(1); id <= simNodes; id++ {
+		w.cluster[id] = simAddr(id)
+		w.nodes = append(w.nodes, &simNode{w: w, id: id, disk: vfs.NewCrashableMem(), rate: 0.97 + 0.06*w.rnd.Float64()})
 	}
 	for _, n := range w.nodes {
 		n.start()
@@ -160,6 +171,7 @@ func (w *world) choose() {
 	w.reads = []Reads{ReadsLease, ReadsLinearizable}[w.rnd.IntN(2)]
 	w.snapshotBytes = []int64{500, 3000, 1 << 20}[w.rnd.IntN(3)]
 	w.faults = []float64{0, 0.004, 0.015}[w.rnd.IntN(3)]
+	w.changes = []float64{0, 0.002, 0.01}[w.rnd.IntN(3)]
 	w.net.drop = []float64{0, 0.02, 0.2}[w.rnd.IntN(3)]
 	w.net.twice = []float64{0, 0.05}[w.rnd.IntN(2)]
 	w.net.swap = []float64{0, 0.1}[w.rnd.IntN(2)]
@@ -197,16 +209,19 @@ func (w *world) happen() {
 	switch p := w.rnd.Float64(); {
 	case w.trap == nil && w.chance(w.faults):
 		w.breakSomething()
+	case w.chance(w.changes):
+		w.changeMembers()
 	case p < 0.40:
 		w.net.deliver()
 	case p < 0.80:
-		w.nodes[w.rnd.IntN(simNodes)].work()
+		w.anyNode().work()
 	case p < 0.90:
 		w.request()
 	default:
 		w.pass(time.Duration(1+w.rnd.IntN(30)) * time.Millisecond)
 	}
 	w.springTrap()
+	w.pollMembers()
 	w.observe()
 }
 
@@ -226,7 +241,7 @@ func (w *world) pass(d time.Duration) {
 
 // request has an idle client send something.
 func (w *world) request() {
-	client, n := w.rnd.IntN(simClients), w.nodes[w.rnd.IntN(simNodes)]
+	client, n := w.rnd.IntN(simClients), w.anyNode()
 	if w.busy[client] || !n.up() || n.paused {
 		return
 	}
@@ -268,7 +283,7 @@ func (w *world) lastVolatile() string {
 
 // breakSomething is a fault, or the end of one.
 func (w *world) breakSomething() {
-	n, other := w.nodes[w.rnd.IntN(simNodes)], w.nodes[w.rnd.IntN(simNodes)]
+	n, other := w.anyNode(), w.anyNode()
 	switch w.rnd.IntN(14) {
 	case 10, 11, 12, 13:
 		w.setTrap()
@@ -281,7 +296,7 @@ func (w *world) breakSomething() {
 			n.armCrash()
 		}
 	case 3, 4:
-		if n.node == nil {
+		if n.node == nil && !n.gone {
 			n.start()
 			w.seen.restarts++
 		}
@@ -325,7 +340,7 @@ func (w *world) setTrap() {
 		if w.rnd.IntN(2) == 0 {
 			n.paused = true
 		} else {
-			n.step.Transfer(w.nodes[n.id%simNodes].id)
+			n.step.Transfer(w.nodes[int(n.id)%len(w.nodes)].id)
 			w.seen.transfers++
 			for _, other := range w.nodes {
 				w.net.cut[[2]uint64{other.id, n.id}] = other != n
@@ -346,7 +361,7 @@ func (w *world) springTrap() {
 		w.trap = nil
 		return
 	}
-	other := slices.ContainsFunc(w.nodes[:], func(n *simNode) bool {
+	other := slices.ContainsFunc(w.nodes, func(n *simNode) bool {
 		return n.up() && n.node.Leading() && n.node.group.View().Term > t.term
 	})
 	if !other || w.seen.done < t.done+2 || w.rnd.IntN(4) != 0 {
@@ -394,6 +409,7 @@ func (w *world) observe() {
 		if v.Role != "leader" {
 			continue
 		}
+		w.countVotes(n)
 		if old, ok := w.leaders[v.Term]; ok && old != n.id {
 			w.fail("nodes %d and %d both lead in term %d", old, n.id, v.Term)
 		} else if !ok {
@@ -413,7 +429,7 @@ func (w *world) heal() {
 	clear(w.net.cut)
 	for _, n := range w.nodes {
 		n.fuse, n.paused = 0, false
-		if n.node == nil {
+		if n.node == nil && !n.gone {
 			n.start()
 		}
 	}
@@ -422,7 +438,7 @@ func (w *world) heal() {
 // settle lets everything under way come to its end, asks every node for everything, and compares.
 func (w *world) settle() {
 	w.quiesce()
-	for _, n := range w.nodes {
+	for _, n := range w.present() {
 		for client, key := range []string{"a", "b", "c", "n"} {
 			w.begin(client, n, simInput{kind: "get", key: key})
 		}
@@ -430,7 +446,7 @@ func (w *world) settle() {
 		w.quiesce()
 	}
 	var first uint64
-	for i, n := range w.nodes {
+	for i, n := range w.present() {
 		if why := n.node.group.Corrupt(); why != "" {
 			w.fail("node %d takes itself for corrupt: %s", n.id, why)
 		}
@@ -441,7 +457,10 @@ func (w *world) settle() {
 		if i == 0 {
 			first = sum
 		} else if sum != first {
-			w.fail("nodes 1 and %d hold different states at %v", n.id, n.node.state.machine.Applied())
+			w.fail("nodes %d and %d hold different states at %v", w.present()[0].id, n.id, n.node.state.machine.Applied())
+		}
+		if was, is := w.present()[0].members(), n.members(); was != is {
+			w.fail("nodes %d and %d know different members: %s, %s", w.present()[0].id, n.id, was, is)
 		}
 	}
 }
@@ -460,8 +479,10 @@ func (w *world) quiesce() {
 		case 1, 2, 3, 4, 5, 6, 7, 8:
 			w.net.deliver()
 		default:
-			w.nodes[w.rnd.IntN(simNodes)].work()
+			w.anyNode().work()
 		}
+		w.pollJoiner()
+		w.stopForgotten()
 		w.observe()
 	}
 }
@@ -470,11 +491,12 @@ func (w *world) quiet() bool {
 	if slices.Contains(w.busy[:], true) {
 		return false
 	}
-	first := w.nodes[0].node.group.Status()
-	if first.Leader == 0 {
-		return false
+	present := w.present()
+	first := present[0].node.group.Status()
+	if first.Leader == 0 || len(first.Members) != len(present) || slices.ContainsFunc(first.Members, func(m raftnode.Member) bool { return m.Promote }) {
+		return false // those who were removed have yet to be told, those who came have yet to be voters
 	}
-	for _, n := range w.nodes {
+	for _, n := range present {
 		s := n.node.group.Status()
 		if s.Leader != first.Leader || s.Commit != first.Commit || s.Applied != first.Commit || s.LastIndex != first.Commit {
 			return false
@@ -484,7 +506,10 @@ func (w *world) quiet() bool {
 }
 
 func (w *world) describe() (out string) {
-	for _, n := range w.nodes {
+	for _, n := range w.present() {
+		out += fmt.Sprintf("\nnode %d knows %s", n.id, n.members())
+	}
+	for _, n := range w.present() {
 		s := n.node.group.Status()
 		out += fmt.Sprintf("\nnode %d: %s of %d in term %d, log %d-%d, commit %d, applied %d", n.id, s.Role, s.Leader, s.Term,
 			s.FirstIndex, s.LastIndex, s.Commit, s.Applied)

@@ -129,7 +129,8 @@ type changeState struct {
 	// When the members were last another set: a lease rests on those after it.
 	at time.Duration
 	// When each other node was last heard of.
-	heard map[uint64]time.Duration
+	heard       map[uint64]time.Duration
+	askedAround time.Duration // as a learner without a leader: when it last did
 	// As leader: how far the learners are.
 	rounds map[uint64]*catchUp
 }
@@ -314,11 +315,14 @@ func (g *Group) caughtUp(id uint64) bool {
 // tickLearners looks how far the learners are, as the leader, and promotes those who are to be voters.
 func (g *Group) tickLearners() {
 	l := &g.loop
+	ms := g.members.Load()
 	if l.role != raft.StateLeader {
 		l.change.rounds = nil
+		if self, _ := ms.find(g.cfg.NodeID); self.Learner {
+			g.askAround(ms)
+		}
 		return
 	}
-	ms := g.members.Load()
 	if ms.voters(everyMember) == len(ms.Members) {
 		return
 	}
@@ -336,6 +340,26 @@ func (g *Group) tickLearners() {
 			g.logger.Debug("learner has caught up", zap.Uint64("node", m.ID), zap.String("refused", a.Refused))
 		}
 	}
+}
+
+// askAround has a learner that hears nothing of a leader ask all members. It does not call elections, so that
+// nobody would notice that it is still there and tell it that it was removed.
+func (g *Group) askAround(ms *membership) {
+	c := &g.loop.change
+	if now := g.cfg.Clock(); !g.led() && now-c.askedAround > g.electionTimeout() {
+		c.askedAround = now
+		for _, m := range ms.Members {
+			if m.ID != g.cfg.NodeID {
+				g.cfg.Transport.Send(m.ID, LaneControl, encodeJSON(frameAsk, request{Status: true}))
+			}
+		}
+	}
+}
+
+// led says whether there is a leader, as far as this node knows. Raft itself takes a learner to have the
+// last one for ever.
+func (g *Group) led() bool {
+	return g.loop.lead != raft.None && (g.loop.role != raft.StateFollower || g.heardOf(g.loop.lead))
 }
 
 // measure goes on with the round of a learner, whose log is known to reach match.

@@ -82,6 +82,12 @@ func Locate(meta []byte, incarnation uint64) (clusterID, id uint64, err error) {
 	return 0, 0, fmt.Errorf("no member has the incarnation %016x", incarnation)
 }
 
+// Others says whether there are members beside one, in what a StateMachine was given as the group's own.
+func Others(meta []byte) (bool, error) {
+	ms, err := decodeMembership(meta)
+	return len(ms.Members) > 1, err
+}
+
 func (ms membership) find(id uint64) (Member, bool) {
 	for _, m := range ms.Members {
 		if m.ID == id {

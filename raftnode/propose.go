@@ -4,8 +4,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"go.etcd.io/raft/v3"
 )
 
 const (
@@ -292,7 +290,7 @@ func (g *Group) expire() {
 // tooLong says whether a request that waits since then has to be ended.
 func (g *Group) tooLong(since time.Duration) bool {
 	waited := g.cfg.Clock() - since
-	return waited > g.cfg.RequestTimeout && g.loop.lead == raft.None ||
+	return waited > g.cfg.RequestTimeout && !g.led() ||
 		waited > hardTimeoutFactor*g.cfg.RequestTimeout
 }
 

@@ -18,6 +18,7 @@ type writer struct {
 	acked, notDone map[string]bool
 	incrAcked      int
 	incrUnknown    int
+	longest        time.Duration // that a SET took
 }
 
 // writeUntil runs writers on every node until stop; they reconnect when their node was killed.
@@ -55,7 +56,9 @@ func (w *writer) run(addr, prefix string, stop <-chan struct{}, progress *atomic
 			}
 		}
 		key := fmt.Sprintf("%s:%d", prefix, n)
+		begun := time.Now()
 		_, err := c.do("SET", key, key)
+		w.longest = max(w.longest, time.Since(begun))
 		switch outcome(err) {
 		case "done":
 			w.acked[key] = true
