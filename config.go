@@ -36,7 +36,7 @@ const (
 
 // Config configures a Node. Zero values mean the defaults named at each field.
 type Config struct {
-	// ID is the node's number in Cluster. Default: 1, for a node that is alone.
+	// ID is the node's number in Cluster. Default: that of RaftAdvertise in it; 1 for a node that is alone.
 	ID uint64
 	// DataDir holds everything durable. Default: redoubt-data in the working directory.
 	DataDir string
@@ -112,8 +112,15 @@ func (c Config) withDefaults() (Config, error) {
 			*s = value
 		}
 	}
-	if c.ID == 0 && len(c.Cluster) == 0 {
+	switch {
+	case c.ID != 0 || c.joining:
+	case len(c.Cluster) == 0:
 		c.ID = 1
+	default:
+		c.ID = c.founderID()
+	}
+	if len(c.Cluster) > 0 && c.ID == 0 {
+		return c, fmt.Errorf("no node id, and no node at the address %q in the cluster %s", c.RaftAdvertise, FormatCluster(c.Cluster))
 	}
 	if len(c.Cluster) > 0 && c.Cluster[c.ID] == "" {
 		return c, fmt.Errorf("node id %d is not in the cluster %s", c.ID, FormatCluster(c.Cluster))
@@ -152,6 +159,19 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = zap.NewNop()
 	}
 	return c, c.validate()
+}
+
+// Founder says whether the node is one of Cluster, and not one that has to join it.
+func (c Config) Founder() bool { return len(c.Cluster) > 0 && (c.ID != 0 || c.founderID() != 0) }
+
+// founderID finds the node's number in Cluster by its address; 0: it is not there.
+func (c Config) founderID() uint64 {
+	for id, addr := range c.Cluster {
+		if addr == c.RaftAdvertise {
+			return id
+		}
+	}
+	return 0
 }
 
 func (c Config) validate() error {

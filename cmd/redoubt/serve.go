@@ -20,14 +20,14 @@ import (
 
 // nodeFlags are the settings of a node.
 type nodeFlags struct {
-	ID            uint64   `name:"id" help:"This node's number in --cluster."`
+	ID            uint64   `name:"id" help:"This node's number in --cluster. Default: that of --raft-advertise."`
 	Listen        string   `help:"Address for clients." default:"127.0.0.1:6379"`
 	RaftListen    string   `help:"Address for the other nodes. Default: this node's address in --cluster, or the client port + 10000."`
 	Advertise     string   `help:"Address that clients are told. Default: --listen."`
 	RaftAdvertise string   `help:"Address that other nodes are told. Default: this node's address in --cluster, or --raft-listen."`
 	DataDir       string   `help:"Directory for all data." default:"./redoubt-data"`
 	Cluster       string   `help:"All nodes of a new cluster: 1=host:port,2=host:port,... (their addresses for each other)."`
-	Join          []string `help:"Join the cluster that nodes at these client addresses belong to: host:port,... On the first start only."`
+	Join          []string `help:"Join the cluster that nodes at these client addresses belong to: host:port,... On the first start only, and not by the nodes in --cluster."`
 
 	Reads             string        `help:"What reads wait for: linearizable, lease or local." default:"lease" enum:"linearizable,lease,local"`
 	SnapshotLogBytes  size          `help:"Make a snapshot and truncate the log when the log has grown by this much." default:"64mb"`
@@ -63,7 +63,8 @@ func (*serveCmd) Run(s *nodeFlags) error {
 		return err
 	}
 	cfg.Logger, cfg.Commands = logger, extraCommands
-	if len(s.Join) > 0 {
+	if len(s.Join) > 0 && !cfg.Founder() {
+		cfg.Cluster = nil
 		if err := s.join(cfg); err != nil {
 			return err
 		}
@@ -94,8 +95,8 @@ func (*serveCmd) Run(s *nodeFlags) error {
 
 // join makes the data directory of a new member, or is told to stop before anybody has let it in.
 func (s *nodeFlags) join(cfg redoubt.Config) error {
-	if s.Cluster != "" || s.ID != 0 {
-		return fmt.Errorf("--join stands alone: the cluster gives the id, and says who the others are")
+	if s.ID != 0 {
+		return fmt.Errorf("--join and --id exclude each other: the cluster gives the id")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
