@@ -51,6 +51,7 @@ type Node struct {
 	state    *replica
 	group    *raftnode.Group
 	space    *spaceWatch
+	backups  backups
 	logger   *zap.Logger
 	broken   chan error // a failure of the log in the background
 
@@ -407,6 +408,7 @@ func (n *Node) Err() error { return oneLine(n.group.Err()) }
 // does not hand over leadership.
 func (n *Node) Close() error {
 	n.closing()
+	n.backups.close()
 	err := n.group.Close()
 	n.stopped.Wait()
 	return errors.Join(err, n.closeStorage())

@@ -61,6 +61,9 @@ var serverCommands = []Spec{
 		Complexity: "as the subcommand", Summary: "Looks at the cluster and administers it.",
 		Differs: "Not in Redis.",
 		Help: []string{
+			"BACKUP BEGIN", "    Begins a backup of this node's state: returns its handle, size and log index.",
+			"BACKUP READ <handle> <offset>", "    Returns the next bytes of a backup, none at its end.",
+			"BACKUP END <handle>", "    Ends a backup, as a minute without a READ does.",
 			"LOG <start> <end>", "    Returns the entries of this node's log, from index to index.",
 			"NODES", "    Returns the members of the cluster, as this node knows them.",
 			"REPLACE <id> <incarnation>", "    Lets a node that lost its data take its old place. Such a node prints the command.",
@@ -70,6 +73,7 @@ var serverCommands = []Spec{
 			"VERIFY", "    Compares all rows of this node with their sums, and returns the log index of what it read.",
 		},
 		Sub: []Spec{
+			raftSpec("BACKUP", -3, "Reads a backup of the state in pieces."),
 			raftSpec("HELP", 2, "Lists the subcommands."),
 			raftSpec("LOG", 4, "Returns entries of this node's log."),
 			raftSpec("NODES", 2, "Returns the members of the cluster."),
