@@ -48,6 +48,7 @@ type backups struct {
 	mu      sync.Mutex
 	closed  bool
 	open    map[string]*backup
+	running int // writers, those included that are not in open yet or any more
 	writers sync.WaitGroup
 }
 
@@ -97,7 +98,7 @@ func (n *Node) beginBackup() resp.Reply {
 	}
 	b, err := n.openBackup(&h, n.dir.fs.PathJoin(n.dir.path(backupDir), handle))
 	if err != nil {
-		n.backups.writers.Done()
+		n.backups.done()
 		return resp.NewError("ERR backup failed: " + err.Error())
 	}
 	n.backups.add(handle, b)
@@ -136,7 +137,7 @@ func (n *Node) openBackup(h *BackupHeader, dir string) (b *backup, err error) {
 	}
 	in, out := io.Pipe()
 	go func() {
-		defer n.backups.writers.Done()
+		defer n.backups.done()
 		err := snapshot.WriteArchive(out, fs, dir, header)
 		_ = out.CloseWithError(err) // nil is the end of the archive
 		if err := errors.Join(err, fs.RemoveAll(dir)); err != nil && !errors.Is(err, errBackupOver) {
@@ -153,11 +154,20 @@ func (s *backups) admit() error {
 	if s.closed {
 		return raftnode.ErrClosed
 	}
-	if len(s.open) >= backupsMax {
-		return fmt.Errorf("%d backups are being read from this node already", len(s.open))
+	if s.running >= backupsMax {
+		return fmt.Errorf("%d backups are being read from this node already", s.running)
 	}
+	s.running++
 	s.writers.Add(1)
 	return nil
+}
+
+// done is what follows admit, when the writer has ended or could not be started.
+func (s *backups) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running--
+	s.writers.Done()
 }
 
 func (s *backups) add(handle string, b *backup) {

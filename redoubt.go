@@ -129,11 +129,7 @@ func (n *Node) open() (err error) {
 	if n.log, err = n.openLog(logger); err != nil {
 		return err
 	}
-	members := make([]raftnode.Member, 0, len(cfg.Cluster))
-	for id, addr := range cfg.Cluster {
-		members = append(members, raftnode.Member{ID: id, RaftAddr: addr})
-	}
-	meta, err := raftnode.InitialMembership(id.ClusterID, members)
+	meta, err := raftnode.InitialMembership(id.ClusterID, membersOf(cfg.Cluster))
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,12 @@ func InitialMembership(clusterID uint64, members []Member) ([]byte, error) {
 // that a node with nothing can be told from one that has the initial state.
 var InitialPosition = Position{Index: 1, Term: 1}
 
+// Members returns the members that the group's own data in a state names.
+func Members(meta []byte) ([]Member, error) {
+	ms, err := decodeMembership(meta)
+	return ms.Members, err
+}
+
 func decodeMembership(meta []byte) (membership, error) {
 	var ms membership
 	if err := json.Unmarshal(meta, &ms); err != nil {
