@@ -136,6 +136,9 @@ func (x *exporter) page(keys [][]byte) error {
 
 // each sends a command for every key and returns the replies.
 func (x *exporter) each(command string, keys [][]byte) ([]any, error) {
+	if len(keys) == 0 {
+		return []any{}, nil
+	}
 	for _, key := range keys {
 		if err := x.conn.Send(command, key); err != nil {
 			return nil, err

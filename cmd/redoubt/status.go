@@ -151,7 +151,7 @@ func (n *nodeStatus) ask(addr nodeAddr) error {
 	return nil
 }
 
-var roleColors = map[string]text.Colors{"leader": {text.FgGreen, text.Bold}, roleDown: {text.FgRed}, "candidate": {text.FgYellow}}
+var roleColors = map[string]text.Colors{"leader": {text.FgGreen, text.Bold}, "candidate": {text.FgYellow}}
 
 // state sums a node up for people.
 func (n *nodeStatus) state() (string, text.Colors) {
@@ -178,11 +178,11 @@ func (c *clusterStatus) print(w io.Writer, colour bool) error {
 	}
 	t.AppendHeader(table.Row{"id", "address", "raft address", "role", "term", "index", "lag", "data", "uptime", "version", "state"})
 	for _, n := range c.Nodes {
-		row := table.Row{n.ID, n.Address, n.RaftAddress, paint(roleColors[n.Role], n.Role)}
+		row := table.Row{n.ID, n.Address, n.RaftAddress}
 		if n.Role == roleDown {
-			row = append(row, "", "", n.Lag, "", "", "")
+			row = append(row, "", "", "", n.Lag, "", "", "")
 		} else {
-			row = append(row, n.Term, n.Index, n.Lag, humanize.IBytes(uint64(n.DiskBytes)),
+			row = append(row, paint(roleColors[n.Role], n.Role), n.Term, n.Index, n.Lag, humanize.IBytes(uint64(n.DiskBytes)),
 				(time.Duration(n.Uptime) * time.Second).String(), n.Version)
 		}
 		state, colors := n.state()
