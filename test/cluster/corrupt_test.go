@@ -125,6 +125,9 @@ func TestFalsifiedState(t *testing.T) {
 		if why := p.infoLine("raft_corrupt_reason"); p.infoLine("raft_corrupt") != "1" || !strings.Contains(why, "add up") {
 			t.Errorf("INFO: %q", why)
 		}
+		if out, err := run("health", "--addr", p.addr); err == nil || !strings.Contains(out, "is corrupt") {
+			t.Errorf("health of a corrupt node: %v, %s", err, out)
+		}
 		if why := p.raftField("corrupt"); !strings.Contains(why, "add up") {
 			t.Errorf("RAFT STATUS: %q", why)
 		}
