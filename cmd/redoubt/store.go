@@ -47,7 +47,7 @@ func (s storeFlags) put(ctx context.Context, name string, r io.Reader, size int6
 		// part goes with an MD5 sum, as not every such storage knows signatures that come in pieces.
 		_, err = client.PutObject(ctx, bucket, key, r, -1, minio.PutObjectOptions{
 			ContentType: "application/octet-stream", SendContentMd5: true, DisableContentSha256: true,
-			PartSize:    max(uploadPart, uint64(size)/(uploadParts/2))})
+			PartSize: max(uploadPart, uint64(size)/(uploadParts/2))})
 		return err
 	}
 	return writeFile(name, r)

@@ -136,6 +136,35 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 }
 
+// TestBackupOfLaggard asks a node that has to catch up with what was acknowledged before.
+func TestBackupOfLaggard(t *testing.T) {
+	c := newCluster(t)
+	leader := c.leader(t)
+	laggard := c.others(leader)[0]
+	laggard.signal(syscall.SIGSTOP)
+	for i := range 200 {
+		leader.mustDo("SET", "large", fmt.Sprint(i, strings.Repeat("x", 100<<10)))
+	}
+	leader.mustDo("SET", "last", "1")
+	file := filepath.Join(t.TempDir(), "backup")
+	backup := exec.Command(binary, "backup", "--addr", laggard.addr, "--out", file)
+	var out bytes.Buffer
+	backup.Stderr = &out
+	if err := backup.Start(); err != nil {
+		t.Fatal(err)
+	}
+	laggard.signal(syscall.SIGCONT)
+	if err := backup.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	p := newProcess(t, 1)
+	mustRun(t, "restore", "--from", file, "--data-dir", p.dir)
+	p.start()
+	if got := p.mustDo("GET", "last"); got != "1" {
+		t.Errorf("the last key is %v", got)
+	}
+}
+
 // damagedRefused changes and cuts a backup at random places.
 func damagedRefused(t *testing.T, file string) {
 	t.Helper()
@@ -270,5 +299,35 @@ func TestRecover(t *testing.T) {
 	survivor.mustDo("SET", "after", "1")
 	if out := mustRun(t, "status", "--addr", survivor.addr); !strings.Contains(out, "led by node") {
 		t.Error(out)
+	}
+}
+
+// TestRecoverUnacknowledged keeps what the survivor has in its log and was never acknowledged.
+func TestRecoverUnacknowledged(t *testing.T) {
+	c := newCluster(t)
+	leader := c.leader(t)
+	id := leader.raftField("cluster")
+	for _, p := range c.others(leader) {
+		p.kill()
+	}
+	last := leader.raftField("last")
+	conn, err := dial(leader.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.close()
+	if err := conn.send("SET", "unacknowledged", "1"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the write is in the log", func() bool { return leader.raftField("last") != last })
+	leader.kill()
+	out := mustRun(t, "recover", "--data-dir", leader.dir, "--lose-what-was-not-copied", id, "--id", "9")
+	if !strings.Contains(out, "now node 9") {
+		t.Error(out)
+	}
+	leader.args = []string{"--listen", leader.addr, "--data-dir", leader.dir, "--raft-listen", freeAddr(t)}
+	leader.start()
+	if got := leader.mustDo("GET", "unacknowledged"); got != "1" {
+		t.Errorf("it is %v", got)
 	}
 }
