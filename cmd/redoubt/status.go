@@ -159,7 +159,7 @@ func (n *nodeStatus) state() (string, text.Colors) {
 	case n.Corrupt != "":
 		return "corrupt", text.Colors{text.FgRed, text.Bold}
 	case n.Role == roleDown && n.Active:
-		return "not reached from here", text.Colors{text.FgYellow}
+		return "down, but the leader hears it", text.Colors{text.FgYellow}
 	case n.Role == roleDown:
 		return "down", text.Colors{text.FgRed}
 	case !n.Active:
