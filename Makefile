@@ -17,6 +17,7 @@ build: ## Build bin/redoubt.
 test: ## Run all tests; needs only Go.
 	go test ./...
 	go -C test/bench test ./...
+	go -C test/s3 test ./...
 
 race: ## Run the packages with concurrency under the race detector; needs a C compiler.
 	go test -race $(RACE)
@@ -25,7 +26,7 @@ lint: ## gofmt, go vet, staticcheck, in all modules, with and without failpoints
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:"; echo "$$files"; exit 1; fi
 	go vet ./... && go vet -tags failpoints ./...
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags failpoints ./...
-	@for module in test/clients/gored test/bench; do \
+	@for module in test/clients/gored test/bench test/s3; do \
 		(cd $$module && go vet ./... && $(STATICCHECK) ./...) || exit 1; \
 	done
 

@@ -90,6 +90,8 @@ func (n *Node) Raft(ctx context.Context, args [][]byte) resp.Reply {
 			return resp.NewError("ERR snapshot failed: " + err.Error())
 		}
 		return resp.NewInt(int64(pos.Index))
+	case sub == "BACKUP" && len(args) >= 3:
+		return n.raftBackup(args[2:])
 	case sub == "VERIFY" && len(args) == 2:
 		return n.raftVerify(ctx)
 	case sub == "LOG" && len(args) == 4:

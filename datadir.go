@@ -27,6 +27,7 @@ const (
 	logDir       = "log"       // raft log
 	snapshotDir  = "snapshots" // newest snapshot
 	incomingDir  = "incoming"  // a snapshot that is being received
+	backupDir    = "backups"   // states that backups are being read from
 	statePrefix  = "state-"    // a state
 )
 
@@ -57,22 +58,33 @@ type dataDir struct {
 
 // openDataDir locks the directory, making it if need be, and reads or makes its identity.
 func openDataDir(fs vfs.FS, rand func() uint64, cfg Config) (*dataDir, error) {
-	d := &dataDir{fs: fs, rand: rand, root: cfg.DataDir}
-	if err := fs.MkdirAll(d.root, 0o755); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
-	lock, err := fs.Lock(d.path(lockFile))
+	d, err := lockDataDir(fs, rand, cfg.DataDir)
 	if err != nil {
-		return nil, fmt.Errorf("data directory %s is in use by another process: %w", d.root, err)
+		return nil, err
 	}
-	d.lock = lock
 	err = d.identify(cfg)
 	if err == nil && !d.id.Initialized {
 		// A directory that vanished in a power cut would come back as another incarnation.
 		err = syncDir(fs, d.parent())
 	}
+	if err == nil {
+		err = fs.RemoveAll(d.path(backupDir)) // nobody reads them any more
+	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, d.lock.Close())
+	}
+	return d, nil
+}
+
+// lockDataDir makes the directory if need be, and its lock.
+func lockDataDir(fs vfs.FS, rand func() uint64, root string) (*dataDir, error) {
+	d := &dataDir{fs: fs, rand: rand, root: root}
+	if err := fs.MkdirAll(d.root, 0o755); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	var err error
+	if d.lock, err = fs.Lock(d.path(lockFile)); err != nil {
+		return nil, fmt.Errorf("data directory %s is in use by another process: %w", d.root, err)
 	}
 	return d, nil
 }
@@ -87,25 +99,33 @@ func (d *dataDir) identify(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, &d.id); err != nil {
-		return fmt.Errorf("%s: %w", d.path(identityFile), err)
-	}
-	if d.id.NodeID == 0 && !cfg.joining {
-		return fmt.Errorf("data directory %s is of a node that was about to join a cluster: start it with --join", d.root)
-	}
-	if d.id.Format > dirFormat {
-		return fmt.Errorf("data directory %s has format %d: it was written by a newer version, this one reads up to %d",
-			d.root, d.id.Format, dirFormat)
+	if err := d.decode(body); err != nil {
+		return err
 	}
 	if d.id.NodeID == 0 {
-		return nil
+		if cfg.joining {
+			return nil
+		}
+		return fmt.Errorf("data directory %s is of a node that was about to join a cluster: start it with --join", d.root)
 	}
-	if len(cfg.Cluster) > 0 && (d.id.NodeID != cfg.ID || d.id.ClusterID != clusterID(cfg.Cluster)) {
+	if len(cfg.Cluster) > 0 && (d.id.NodeID != cfg.ID || d.id.Cluster != FormatCluster(cfg.Cluster)) {
 		return fmt.Errorf("data directory %s belongs to node %d of the cluster %q, not to node %d of %q",
 			d.root, d.id.NodeID, d.id.Cluster, cfg.ID, FormatCluster(cfg.Cluster))
 	}
 	if len(cfg.Cluster) == 0 && cfg.ID != 1 && d.id.NodeID != cfg.ID {
 		return fmt.Errorf("data directory %s belongs to node %d, not to node %d", d.root, d.id.NodeID, cfg.ID)
+	}
+	return nil
+}
+
+// decode reads the identity of a directory.
+func (d *dataDir) decode(body []byte) error {
+	if err := json.Unmarshal(body, &d.id); err != nil {
+		return fmt.Errorf("%s: %w", d.path(identityFile), err)
+	}
+	if d.id.Format > dirFormat {
+		return fmt.Errorf("data directory %s has format %d: it was written by a newer version, this one reads up to %d",
+			d.root, d.id.Format, dirFormat)
 	}
 	return nil
 }

@@ -51,6 +51,7 @@ type Node struct {
 	state    *replica
 	group    *raftnode.Group
 	space    *spaceWatch
+	backups  backups
 	logger   *zap.Logger
 	broken   chan error // a failure of the log in the background
 
@@ -128,11 +129,7 @@ func (n *Node) open() (err error) {
 	if n.log, err = n.openLog(logger); err != nil {
 		return err
 	}
-	members := make([]raftnode.Member, 0, len(cfg.Cluster))
-	for id, addr := range cfg.Cluster {
-		members = append(members, raftnode.Member{ID: id, RaftAddr: addr})
-	}
-	meta, err := raftnode.InitialMembership(id.ClusterID, members)
+	meta, err := raftnode.InitialMembership(id.ClusterID, membersOf(cfg.Cluster))
 	if err != nil {
 		return err
 	}
@@ -412,6 +409,7 @@ func (n *Node) Err() error { return oneLine(n.group.Err()) }
 // does not hand over leadership.
 func (n *Node) Close() error {
 	n.closing()
+	n.backups.close()
 	err := n.group.Close()
 	n.stopped.Wait()
 	return errors.Join(err, n.closeStorage())

@@ -51,7 +51,7 @@ func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) 
 	}
 	first := name == ""
 	if first {
-		name = statePrefix + "1"
+		name = firstState
 	}
 	if r.machine, err = r.open(name, !first); err != nil {
 		return nil, err
@@ -232,11 +232,10 @@ func (r *replica) Inspect(dir string) (raftnode.Position, []byte, error) {
 func (r *replica) Restore(dir string) error {
 	r.swap.Lock()
 	defer r.swap.Unlock()
-	n, err := strconv.ParseUint(strings.TrimPrefix(r.name, statePrefix), 10, 64)
+	name, err := nextState(r.name)
 	if err != nil {
-		return fmt.Errorf("state directory %q: %w", r.name, err)
+		return err
 	}
-	name := statePrefix + strconv.FormatUint(n+1, 10)
 	if err := failpoint.RestoreBefore.Err(); err != nil {
 		return err
 	}
@@ -261,6 +260,15 @@ func (r *replica) Restore(dir string) error {
 	old := r.name
 	r.machine, r.name = m, name
 	return r.dir.fs.RemoveAll(r.dir.path(old))
+}
+
+// nextState names the directory of the state that takes the place of another.
+func nextState(name string) (string, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(name, statePrefix), 10, 64)
+	if err != nil {
+		return "", fmt.Errorf("state directory %q: %w", name, err)
+	}
+	return statePrefix + strconv.FormatUint(n+1, 10), nil
 }
 
 func (r *replica) close() error {

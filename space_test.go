@@ -29,6 +29,7 @@ type trio struct {
 	t     *testing.T
 	nodes [3]*Node
 	disks [3]disk
+	gone  [3]bool // closed before the test ends
 }
 
 func startTrio(t *testing.T) *trio {
@@ -53,14 +54,20 @@ func startTrio(t *testing.T) *trio {
 			t.Fatal(err)
 		}
 		c.nodes[i] = n
-		t.Cleanup(func() {
-			if err := errors.Join(n.Err(), n.Close()); err != nil {
-				t.Error(err)
-			}
-		})
+		t.Cleanup(func() { c.stop(i) })
 	}
 	c.eventually("a write is taken", func() bool { return c.do(0, "SET", "ready", "1") == "OK" })
 	return c
+}
+
+func (c *trio) stop(node int) {
+	if c.gone[node] {
+		return
+	}
+	c.gone[node] = true
+	if err := errors.Join(c.nodes[node].Err(), c.nodes[node].Close()); err != nil {
+		c.t.Error(err)
+	}
 }
 
 func (c *trio) eventually(what string, ok func() bool) {

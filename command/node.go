@@ -67,6 +67,9 @@ var serverCommands = []Spec{
 			"DEMOTE <id>", "    Takes a member's vote.",
 			"JOIN <raft-address> <client-address> <incarnation> <version>",
 			"    What a node with --join asks for: makes it a member, and returns all members.",
+			"BACKUP BEGIN", "    Begins a backup of this node's state: returns its handle, size and log index.",
+			"BACKUP READ <handle> <offset>", "    Returns the next bytes of a backup, none at its end.",
+			"BACKUP END <handle>", "    Ends a backup, as a minute without a READ does.",
 			"LOG <start> <end>", "    Returns the entries of this node's log, from index to index.",
 			"NODES", "    Returns the members of the cluster, as this node knows them.",
 			"PROMOTE <id>", "    Gives a learner that has caught up a vote.",
@@ -80,6 +83,7 @@ var serverCommands = []Spec{
 		Sub: []Spec{
 			raftSpec("ADD", -4, "Adds a member to the cluster."),
 			raftSpec("DEMOTE", 3, "Takes a member's vote."),
+			raftSpec("BACKUP", -3, "Reads a backup of the state in pieces."),
 			raftSpec("HELP", 2, "Lists the subcommands."),
 			raftSpec("JOIN", 6, "Lets a new node join the cluster."),
 			raftSpec("LOG", 4, "Returns entries of this node's log."),

@@ -41,15 +41,36 @@ type membership struct {
 // InitialMembership encodes the membership that a new cluster starts from. It is the state at
 // InitialPosition, before any entry.
 func InitialMembership(clusterID uint64, members []Member) ([]byte, error) {
-	ms := membership{ClusterID: clusterID, Members: slices.Clone(members)}
-	slices.SortFunc(ms.Members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
+	ms := membership{ClusterID: clusterID, Members: sorted(members)}
 	ms.LastID = ms.Members[len(ms.Members)-1].ID
 	return json.Marshal(ms)
+}
+
+// SucceedingMembership is InitialMembership for a new cluster that takes over the state of another one, whose
+// membership was old. The version goes with the state, and must be one that this build knows.
+func SucceedingMembership(old []byte, clusterID uint64, members []Member) ([]byte, error) {
+	before, err := decodeMembership(old)
+	if err != nil {
+		return nil, err
+	}
+	ms := membership{ClusterID: clusterID, Members: sorted(members), Version: before.Version}
+	ms.LastID = ms.Members[len(ms.Members)-1].ID
+	return json.Marshal(ms)
+}
+
+func sorted(members []Member) []Member {
+	return slices.SortedFunc(slices.Values(members), func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 }
 
 // InitialPosition is the log position that every node of a new cluster starts from. It is not 0, so
 // that a node with nothing can be told from one that has the initial state.
 var InitialPosition = Position{Index: 1, Term: 1}
+
+// Members returns the members that the group's own data in a state names.
+func Members(meta []byte) ([]Member, error) {
+	ms, err := decodeMembership(meta)
+	return ms.Members, err
+}
 
 func decodeMembership(meta []byte) (membership, error) {
 	var ms membership

@@ -117,13 +117,46 @@ func Receive(fs vfs.FS, dir string, next func() ([]byte, error), accept func(hea
 	if err := fs.MkdirAll(dir, dirMode); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	r := receiver{fs: fs, dir: dir, accept: accept}
-	defer func() {
-		_ = r.closeFile()
-		if err != nil {
-			_ = fs.RemoveAll(dir) // the next Receive or start removes what is left
-		}
-	}()
+	r := receiver{accept: accept, create: func(name string) (file, error) {
+		return fs.Create(fs.PathJoin(dir, name), vfs.WriteCategoryUnspecified)
+	}}
+	if err = r.receive(next); err == nil {
+		err = failpoint.SnapshotReceived.Err()
+	}
+	if err == nil {
+		err = syncDir(fs, dir)
+	}
+	if err == nil {
+		err = syncDir(fs, fs.PathDir(dir))
+	}
+	if err != nil {
+		_ = fs.RemoveAll(dir) // the next Receive or start removes what is left
+	}
+	return err
+}
+
+// file is what a receiver writes to.
+type file interface {
+	io.WriteCloser
+	Sync() error
+}
+
+type receiver struct {
+	accept func([]byte) error
+	create func(name string) (file, error)
+
+	started, done bool
+	file          file // the one being written, or nil
+	name          string
+	left          uint64 // bytes of file still to come
+	fileSum       uint32
+	sum           uint32
+	files         uint32
+}
+
+// receive takes chunks until the stream is complete.
+func (r *receiver) receive(next func() ([]byte, error)) error {
+	defer func() { _ = r.closeFile() }()
 	for !r.done {
 		chunk, err := next()
 		if errors.Is(err, io.EOF) {
@@ -136,27 +169,7 @@ func Receive(fs vfs.FS, dir string, next func() ([]byte, error), accept func(hea
 			return err
 		}
 	}
-	if err := failpoint.SnapshotReceived.Err(); err != nil {
-		return err
-	}
-	if err := syncDir(fs, dir); err != nil {
-		return err
-	}
-	return syncDir(fs, fs.PathDir(dir))
-}
-
-type receiver struct {
-	fs     vfs.FS
-	dir    string
-	accept func([]byte) error
-
-	started, done bool
-	file          vfs.File // the one being written, or nil
-	name          string
-	left          uint64 // bytes of file still to come
-	fileSum       uint32
-	sum           uint32
-	files         uint32
+	return nil
 }
 
 func (r *receiver) chunk(chunk []byte) error {
@@ -206,7 +219,7 @@ func (r *receiver) open(body []byte) error {
 	if strings.ContainsAny(r.name, "/\\\x00") || r.name == "." || r.name == ".." {
 		return fmt.Errorf("%w: file name %q", ErrCorrupt, r.name)
 	}
-	f, err := r.fs.Create(r.fs.PathJoin(r.dir, r.name), vfs.WriteCategoryUnspecified)
+	f, err := r.create(r.name)
 	if err != nil {
 		return fmt.Errorf("create snapshot file: %w", err)
 	}

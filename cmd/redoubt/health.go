@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"net"
-	"strings"
 	"time"
+
+	"github.com/gomodule/redigo/redis"
 )
 
-// healthCmd asks a node whether it answers.
+// healthCmd asks a node whether it answers, and whether its answers count.
 type healthCmd struct {
 	Addr    string        `help:"Client address of the node." default:"127.0.0.1:6379"`
 	Timeout time.Duration `help:"How long to wait." default:"3s"`
@@ -16,23 +15,24 @@ type healthCmd struct {
 
 // Run is called by kong.
 func (h *healthCmd) Run() error {
-	conn, err := net.DialTimeout("tcp", h.Addr, h.Timeout)
+	conn, err := nodeAddr(*h).dial()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(h.Timeout)); err != nil {
-		return err
-	}
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return err
-	}
-	answer, err := bufio.NewReader(conn).ReadString('\n')
+	answer, err := redis.String(conn.Do("PING"))
 	if err != nil {
 		return err
 	}
-	if answer != "+PONG\r\n" {
-		return fmt.Errorf("%s answered %q", h.Addr, strings.TrimSpace(answer))
+	if answer != "PONG" {
+		return fmt.Errorf("%s answered %q", h.Addr, answer)
+	}
+	status, err := askFields(conn, "RAFT", "STATUS")
+	if err != nil {
+		return err
+	}
+	if why := status.text("corrupt"); why != "" {
+		return fmt.Errorf("%s is corrupt: %s", h.Addr, why)
 	}
 	fmt.Println("ok")
 	return nil

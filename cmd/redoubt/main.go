@@ -1,4 +1,4 @@
-// Command redoubt runs a node, and asks a running one how it is.
+// Command redoubt runs a node, asks a running one how it is, and moves data in and out.
 package main
 
 import (
@@ -23,7 +23,14 @@ type cli struct {
 	Node    nodeFlags        `embed:""`
 
 	Serve  serveCmd  `cmd:"" default:"1" help:"Run a node. This is what happens without a command."`
-	Health healthCmd `cmd:"" help:"Ask a node whether it answers; exit with 0 if it does."`
+	Health healthCmd `cmd:"" help:"Ask a node whether it answers and is not corrupt; exit with 0 if so."`
+
+	Status  statusCmd  `cmd:"" help:"Show all nodes of a cluster; exit with 0 if it has a leader."`
+	Backup  backupCmd  `cmd:"" help:"Back a running cluster up, or check a backup."`
+	Restore restoreCmd `cmd:"" help:"Make the data directory (--data-dir, --id, --cluster) of a new cluster's node from a backup."`
+	Recover recoverCmd `cmd:"" help:"Give up a cluster that lost its majority for good: make a new one of a stopped node's --data-dir."`
+	Import  importCmd  `cmd:"" help:"Write the keys of an RDB file of Redis into a running cluster."`
+	Export  exportCmd  `cmd:"" help:"Write the keys of a running cluster as commands for redis-cli --pipe."`
 }
 
 func main() {
