@@ -62,7 +62,7 @@ func (*serveCmd) Run(s *nodeFlags) error {
 	if err != nil {
 		return err
 	}
-	cfg.Logger, cfg.Commands = logger, extraCommands
+	cfg.Logger = logger
 	if len(s.Join) > 0 && !cfg.Founder() {
 		cfg.Cluster = nil
 		if err := s.join(cfg); err != nil {

@@ -62,6 +62,31 @@ func TestRollingUpgrade(t *testing.T) {
 		writers[i].nodes = c
 		wg.Go(func() { writers[i].run(fmt.Sprintf("w%d:", i), i) })
 	}
+	exchange(t, c)
+	eventually(t, "all nodes are at version 2", func() bool {
+		for _, p := range c {
+			if p.raftField("version") != "2" {
+				return false
+			}
+		}
+		return true
+	})
+	for _, p := range c {
+		p.mustDo("NEXTSET", fmt.Sprint("next", p.id), "v")
+	}
+	for i := range writers {
+		writers[i].stop.Store(true)
+	}
+	wg.Wait()
+	for i := range writers {
+		writers[i].check(t, fmt.Sprintf("w%d:", i))
+	}
+	noWayBack(t, c)
+}
+
+// exchange replaces the build of one node after the other.
+func exchange(t *testing.T, c cluster) {
+	t.Helper()
 	for i, p := range c {
 		if _, err := p.do("NEXTSET", "k", "v"); err == nil || !strings.HasPrefix(err.Error(), "ERR unknown command") {
 			t.Errorf("a node of the old build answers %v", err)
@@ -80,33 +105,25 @@ func TestRollingUpgrade(t *testing.T) {
 			t.Errorf("with %d of the new build it answers %v", i+1, err)
 		}
 	}
-	eventually(t, "all nodes are at version 2", func() bool {
-		for _, p := range c {
-			if p.raftField("version") != "2" {
-				return false
-			}
-		}
-		return true
-	})
-	for _, p := range c {
-		p.mustDo("NEXTSET", fmt.Sprint("next", p.id), "v")
+}
+
+// check looks for errors, and for what was acknowledged.
+func (w *wanderer) check(t *testing.T, prefix string) {
+	t.Helper()
+	t.Logf("%s %d keys, longest %v", prefix, w.acked, w.longest)
+	if len(w.errs) > 0 {
+		t.Errorf("%s was answered with %q", prefix, w.errs)
 	}
-	for i := range writers {
-		writers[i].stop.Store(true)
-	}
-	wg.Wait()
-	for i := range writers {
-		w := &writers[i]
-		t.Logf("writer %d: %d keys, longest %v", i, w.acked, w.longest)
-		if len(w.errs) > 0 {
-			t.Errorf("writer %d was answered with %q", i, w.errs)
-		}
-		for key := range w.acked {
-			if got := c[key%3].mustDo("GET", fmt.Sprintf("w%d:%d", i, key)); got != fmt.Sprint(key) {
-				t.Fatalf("key %d of writer %d is %v", key, i, got)
-			}
+	for key := range w.acked {
+		if got := w.nodes[key%3].mustDo("GET", fmt.Sprint(prefix, key)); got != fmt.Sprint(key) {
+			t.Fatalf("%s key %d is %v", prefix, key, got)
 		}
 	}
+}
+
+// noWayBack sees that a node of the old build neither starts again nor is let in.
+func noWayBack(t *testing.T, c cluster) {
+	t.Helper()
 	p := c[2]
 	p.signal(syscall.SIGTERM)
 	p.awaitExit(patience)
