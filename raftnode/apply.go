@@ -86,11 +86,9 @@ func (a *applier) apply(m *pb.Message) error {
 	if err := failpoint.ApplyAfter.After(g.cfg.Machine.Apply(a.entries, meta)); err != nil {
 		return fmt.Errorf("apply log entries up to %d: %w", a.entries[len(a.entries)-1].Index, err)
 	}
-	for _, tell := range a.changes {
-		if !g.call(tell) {
-			a.finish(nil)
-			return nil // the group is closing
-		}
+	if ok, err := a.tellRaft(); err != nil || !ok {
+		a.finish(nil)
+		return err
 	}
 	if changed {
 		g.setMembers(ms) // from here on a replaced member is let in
@@ -114,6 +112,24 @@ func (a *applier) apply(m *pb.Message) error {
 		return g.removed("the log says so")
 	}
 	return nil
+}
+
+// tellRaft tells raft of the changes of the members among the entries, and returns false when the group is
+// closing. That they are committed is noted first: if this node forgot it in a crash, it would ask the members
+// of before for their votes, and one that has lost its own would neither give it nor call an election.
+func (a *applier) tellRaft() (ok bool, err error) {
+	if len(a.changes) == 0 {
+		return true, nil
+	}
+	if err := a.g.cfg.Log.NoteCommit(a.entries[len(a.entries)-1].Index); err != nil {
+		return false, err
+	}
+	for _, tell := range a.changes {
+		if !a.g.call(tell) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // finish gives the proposals of this node among the entries their verdict.

@@ -21,6 +21,7 @@ const (
 	keyInstall   = 'i' // index and term of a snapshot that is being installed
 	keyCorrupt   = 'c' // why the state was found to be wrong
 	keyRemoved   = 'r' // this node was removed from the group
+	keyCommit    = 'm' // an index that is known to be committed
 	keyPeer      = 'p' // node id -> the incarnation it had at the first contact
 	keyEntry     = 'z' // index -> term, type, data
 )
@@ -129,9 +130,35 @@ func (l *Log) load() error {
 	if err := l.check(); err != nil {
 		return err
 	}
+	if err := l.loadCommit(); err != nil {
+		return err
+	}
 	size, err := l.db.EstimateDiskUsage(logKey(keyEntry), logKey(keyEntry+1))
 	l.bytes = int64(size)
 	return errors.Join(err, l.loadPeers())
+}
+
+func (l *Log) loadCommit() error {
+	v, err := l.get(logKey(keyCommit))
+	if err != nil || v == nil {
+		return err
+	}
+	r := reader{b: v}
+	if commit := min(r.uint64(), l.last); commit > l.hard.GetCommit() {
+		l.hard.Commit = new(commit)
+	}
+	if r.bad {
+		return errors.New("malformed commit index")
+	}
+	return nil
+}
+
+// NoteCommit notes durably that index is committed. It may be called at the same time as anything else.
+func (l *Log) NoteCommit(index uint64) error {
+	if err := l.db.Set(logKey(keyCommit), binary.BigEndian.AppendUint64(nil, index), pebble.Sync); err != nil {
+		return fmt.Errorf("note that log entry %d is committed: %w", index, err)
+	}
+	return nil
 }
 
 func (l *Log) loadPeers() error {

@@ -69,7 +69,8 @@ func TestDamagedNode(t *testing.T) {
 			t.Errorf("key%d: %v", i, got)
 		}
 	}
-	// It counts again: with another one gone, the two that are left are a majority.
+	// It counts again, once it has its vote back: with another one gone, the two that are left are a majority.
+	p.awaitVoters(1, 2, 3)
 	c.others(p)[0].kill()
 	if got := p.mustDo("GET", "meanwhile"); got != "yes" {
 		t.Errorf("GET: %v", got)

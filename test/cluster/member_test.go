@@ -214,21 +214,24 @@ func TestMovedNode(t *testing.T) {
 	}
 }
 
+// refusal sends a command that is answered with an error.
+func (p *process) refusal(t *testing.T, want string, args ...string) {
+	t.Helper()
+	c, err := dial(p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if _, err := c.do(args...); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v: %v, want %q", args, err, want)
+	}
+}
+
 // TestJoinRefusals starts nodes that can't join, and asks for what must not be done.
 func TestJoinRefusals(t *testing.T) {
 	p := newMember(t, 1)
 	p.start()
-	refusal := func(want string, args ...string) {
-		t.Helper()
-		c, err := dial(p.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.close()
-		if _, err := c.do(args...); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: %v, want %q", args, err, want)
-		}
-	}
+	refusal := func(want string, args ...string) { p.refusal(t, want, args...) }
 	refusal("ERR node 9 is not a member", "RAFT", "REMOVE", "9")
 	refusal("ERR node 1 is the last voter", "RAFT", "REMOVE", "1")
 	refusal("ERR node 1 is the last voter", "RAFT", "DEMOTE", "1")
@@ -248,13 +251,17 @@ func TestJoinRefusals(t *testing.T) {
 	}
 	q.args = q.args[:len(q.args)-2]
 	refused(t, q, "start it with --join")
+}
 
-	// Added by hand: the node takes the place that waits for it.
+// TestAddByHand makes a place for a node, which takes it, loses its directory, and comes back as another.
+func TestAddByHand(t *testing.T) {
+	p := newMember(t, 1)
+	p.start()
 	raft := freeAddr(t)
 	if got := p.mustDo("RAFT", "ADD", "7", raft, "LEARNER"); got != 7 {
 		t.Errorf("RAFT ADD: %v", got)
 	}
-	refusal("ERR node 7 lags behind", "RAFT", "PROMOTE", "7")
+	p.refusal(t, "ERR node 7 lags behind", "RAFT", "PROMOTE", "7")
 	l := newProcess(t, 7, "--raft-listen", raft, "--join", p.addr)
 	l.start()
 	eventually(t, "node 7 is active", func() bool { return p.roster()[7]["active"] == 1 })
