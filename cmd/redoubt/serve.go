@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -119,7 +120,10 @@ func (s *nodeFlags) wait(node *redoubt.Node, srv *server.Server, served <-chan e
 		logger.Info("stopping", zap.String("command", "SHUTDOWN"))
 	case failure = <-served:
 	case <-node.Failed():
-		return node.Err() // what the disk holds is for the next start to judge
+		failure = node.Err()
+		if removed := (*redoubt.RemovedError)(nil); !errors.As(failure, &removed) {
+			return failure // what the disk holds is for the next start to judge
+		}
 	}
 	signal.Stop(signals) // a second one ends the process at once
 	node.HandOver()
@@ -148,9 +152,6 @@ func (s *nodeFlags) config() (redoubt.Config, error) {
 		var err error
 		if cfg.Cluster, err = redoubt.ParseCluster(s.Cluster); err != nil {
 			return cfg, fmt.Errorf("--cluster: %w", err)
-		}
-		if s.ID == 0 {
-			return cfg, fmt.Errorf("--cluster needs --id, this node's number in it")
 		}
 	}
 	host, port, err := net.SplitHostPort(s.Listen)

@@ -304,3 +304,42 @@ func TestAddByHand(t *testing.T) {
 		t.Errorf("RAFT REMOVE: %v", got)
 	}
 }
+
+// TestSameArguments starts nodes as a StatefulSet does: each is told the same, and its own address. The last of them
+// is not among the founders, and is removed again by a command that it gets itself.
+func TestSameArguments(t *testing.T) {
+	t.Parallel()
+	var c cluster
+	var founders []string
+	for id := 1; id <= 4; id++ {
+		raft := freeAddr(t)
+		p := newProcess(t, id, "--raft-listen", raft, "--raft-advertise", raft)
+		c = append(c, p)
+		if id < 4 {
+			founders = append(founders, fmt.Sprintf("%d=%s", id, raft))
+		}
+	}
+	for _, p := range c {
+		p.args = append(p.args, "--cluster", strings.Join(founders, ","), "--join", c[0].addr+","+c[1].addr)
+		p.launch()
+	}
+	for _, p := range c {
+		p.awaitAnswer()
+	}
+	c[0].awaitVoters(1, 2, 3, 4)
+	c[1].mustDo("SET", "key", "value")
+	for _, p := range c[2:] { // a founder, and the one that joined
+		p.kill()
+		p.start()
+		if got := p.mustDo("GET", "key"); got != "value" {
+			t.Errorf("GET at node %d: %v", p.id, got)
+		}
+	}
+	if got := c[3].mustDo("RAFT", "REMOVE", "4"); got != "OK" {
+		t.Errorf("RAFT REMOVE 4 at node 4: %v", got)
+	}
+	if code := c[3].awaitExit(patience); code != 3 {
+		t.Errorf("the removed node exits with %d", code)
+	}
+	c[0].awaitVoters(1, 2, 3)
+}
