@@ -96,6 +96,19 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 
 func (e *fakeEngine) Status() command.Status { return e.status }
 
+func (e *fakeEngine) View() command.View {
+	return command.View{Role: e.status.Role, Term: e.status.Term, Leader: e.status.Leader,
+		LeaderAddr: e.status.LeaderClientAddr, Live: true}
+}
+
+func (e *fakeEngine) Members() []command.Member { return e.status.Members }
+
+func (e *fakeEngine) Progress(context.Context) ([]command.Member, error) {
+	return e.status.Members, nil
+}
+
+func (e *fakeEngine) SetMaxStaleness(limit time.Duration) { e.status.MaxStaleness = limit }
+
 func (e *fakeEngine) Raft(_ context.Context, args [][]byte) resp.Reply {
 	return resp.NewSimple(fmt.Sprintf("%q", args))
 }
