@@ -46,7 +46,11 @@ func (n *Node) status() command.Status {
 			s.Role = "learner"
 		}
 	}
-	s.Staleness, s.MaxStaleness = n.staleness(n.freshAt.Load()), time.Duration(n.maxStaleness.Load())
+	s.StalenessMS = -1
+	if age := n.staleness(n.freshAt.Load()); age >= 0 {
+		s.StalenessMS = age.Milliseconds()
+	}
+	s.MaxStalenessMS = time.Duration(n.maxStaleness.Load()).Milliseconds()
 	s.Space, s.NodeSpace = n.group.Space().String(), n.space.Level().String()
 	s.FreeDisk, s.MinFreeDisk = n.space.free.Load(), n.space.reserve
 	s.DurableIndex = n.state.Durable().Index
@@ -129,7 +133,7 @@ func (n *Node) raftStatus() resp.Reply {
 	num("log_bytes", uint64(s.LogBytes))
 	num("snapshot", s.SnapshotIndex)
 	text("reads", string(n.cfg.Reads))
-	text("max_staleness", s.MaxStaleness.String())
+	num("max_staleness_ms", uint64(s.MaxStalenessMS))
 	num("checked", s.CheckedIndex)
 	text("corrupt", s.Corrupt)
 	text("space", s.Space)

@@ -1,10 +1,6 @@
 package command
 
-import (
-	"time"
-
-	"redoubt/fsm"
-)
+import "redoubt/fsm"
 
 // Member is one member of the cluster as a node knows it.
 type Member struct {
@@ -47,8 +43,8 @@ type Status struct {
 	CheckedIndex uint64 // the last at which this node, as leader, and a majority had the same state
 	Corrupt      string // why this node's state is not to be relied on, or ""
 
-	Staleness    time.Duration // how old what this node has may be at most; negative: not known
-	MaxStaleness time.Duration // above this, local reads are refused; 0: never
+	StalenessMS    int64 // how old what this node has may be at most; negative: not known
+	MaxStalenessMS int64 // above this, local reads are refused; 0: never
 
 	LogBytes           int64
 	SnapshotInProgress bool

@@ -177,7 +177,7 @@ func (s *Server) configValue(p *parameter) string {
 		}
 		return "no"
 	case "max-staleness":
-		return s.engine.Status().MaxStaleness.String()
+		return (time.Duration(s.engine.Status().MaxStalenessMS) * time.Millisecond).String()
 	}
 	return p.value
 }
@@ -305,7 +305,7 @@ func boolean(value string) (string, error) {
 // duration reads a time as flags have it.
 func duration(value string) (string, error) {
 	d, err := time.ParseDuration(value)
-	if err != nil || d < 0 {
+	if err != nil || d < 0 || d%time.Millisecond != 0 {
 		return "", errDurationValue
 	}
 	return d.String(), nil

@@ -237,9 +237,9 @@ func infoReplicas(t *infoText, followers []peer) {
 func infoMaster(t *infoText, view command.View) {
 	st := &t.status
 	host, port := splitAddr(view.LeaderAddr)
-	age := int64(st.Staleness.Seconds())
-	if st.Staleness < 0 {
-		age = -1
+	age := st.StalenessMS
+	if age > 0 {
+		age /= 1000
 	}
 	t.line("role", "slave")
 	t.line("master_host", host)
@@ -286,8 +286,8 @@ func infoRaft(t *infoText) {
 	t.line("raft_elections", st.Elections)
 	t.line("raft_lease_reads", st.LeaseReads)
 	t.line("raft_round_reads", st.RoundReads)
-	t.line("raft_staleness_ms", max(st.Staleness.Milliseconds(), -1))
-	t.line("raft_max_staleness_ms", st.MaxStaleness.Milliseconds())
+	t.line("raft_staleness_ms", st.StalenessMS)
+	t.line("raft_max_staleness_ms", st.MaxStalenessMS)
 	t.line("raft_space", st.Space)
 	t.line("raft_node_space", st.NodeSpace)
 	t.line("raft_free_disk_bytes", st.FreeDisk)
