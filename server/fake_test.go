@@ -107,7 +107,9 @@ func (e *fakeEngine) Progress(context.Context) ([]command.Member, error) {
 	return e.status.Members, nil
 }
 
-func (e *fakeEngine) SetMaxStaleness(limit time.Duration) { e.status.MaxStalenessMS = limit.Milliseconds() }
+func (e *fakeEngine) SetMaxStaleness(limit time.Duration) {
+	e.status.MaxStalenessMS = limit.Milliseconds()
+}
 
 func (e *fakeEngine) Raft(_ context.Context, args [][]byte) resp.Reply {
 	return resp.NewSimple(fmt.Sprintf("%q", args))
