@@ -1,0 +1,70 @@
+# shellcheck shell=bash
+# Clients that follow the leader by themselves, by the Cluster face, by the Sentinel face, or by
+# staying at a follower, while the leader is killed and comes back.
+
+every_node() {
+	local id
+	for id in 1 2 3; do expect "$1" cli "$id" "${@:2}" || return 1; done
+}
+
+# followers_first sets $followers to the addresses of the nodes that do not lead.
+followers_first() {
+	local id
+	find_leader || return 1
+	followers=
+	for id in 1 2 3; do
+		[[ $id == "$leader" ]] || followers+=${followers:+,}127.0.0.1:${client_port[id]}
+	done
+}
+
+# follows LIBRARY PROGRAM... has the program write while the leader is killed.
+follows() {
+	local library=$1 to=$addresses
+	followers_first
+	case $library in
+	*-cluster | *-sentinel) ;;
+	*) to=$followers ;;
+	esac
+	writer_program=("${@:2}" --library "$library" --addrs "$to")
+	check "$library: writes go on after kill -9 of the leader" under_load "$library" kill_the_leader
+	sed 's/^/     /' "$work/writer.out"
+	check "$library: nothing acknowledged is missing on any node" every_node_has_the_journal
+}
+
+redis_cli_follows_moved() {
+	local id
+	for id in 1 2 3; do
+		expect OK cli "$id" -c SET "face:$id" "value $id" || return 1
+		expect "value $id" cli 1 -c GET "face:$id" || return 1
+	done
+}
+
+a_follower_redirects() {
+	find_leader || return 1
+	local id
+	for id in 1 2 3; do
+		[[ $id == "$leader" ]] && continue
+		expect "MOVED 12182 127.0.0.1:${client_port[leader]}" cli "$id" SET foo bar || return 1
+		[[ $(printf 'READONLY\nGET face:1\n' | cli "$id") == $'OK\nvalue 1' ]] || return 1
+	done
+}
+
+faces_checks() {
+	local library
+	for library in go-redis rueidis go-redis-sentinel rueidis-sentinel; do
+		follows "$library" "$gored" follow
+	done
+	for library in redis-py redis-py-sentinel; do
+		follows "$library" /usr/bin/python3 "$here/follow.py"
+	done
+	node_flags=--cluster-face
+	check "cluster face: CONFIG SET turns it on" every_node OK CONFIG SET cluster-face yes
+	check "cluster face: redis-cli -c" redis_cli_follows_moved
+	check "cluster face: a follower redirects, and reads after READONLY" a_follower_redirects
+	for library in go-redis-cluster rueidis-cluster; do
+		follows "$library" "$gored" follow
+	done
+	follows redis-py-cluster /usr/bin/python3 "$here/follow.py"
+	node_flags=
+	check "cluster face: CONFIG SET turns it off" every_node OK CONFIG SET cluster-face no
+}
