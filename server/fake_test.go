@@ -94,9 +94,15 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 	return errorf("the fake engine has no %q", args[0])
 }
 
-func (e *fakeEngine) Status() command.Status { return e.status }
+func (e *fakeEngine) Status() command.Status {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.status
+}
 
 func (e *fakeEngine) View() command.View {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	return command.View{Role: e.status.Role, Term: e.status.Term, Leader: e.status.Leader,
 		LeaderAddr: e.status.LeaderClientAddr, Live: true}
 }

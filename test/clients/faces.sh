@@ -22,14 +22,18 @@ follows() {
 	local library=$1 to=$addresses
 	followers_first
 	case $library in
+	redis-py-cluster) to=$followers,127.0.0.1:${client_port[leader]} ;; # see follow.py
 	*-cluster | *-sentinel) ;;
 	*) to=$followers ;;
 	esac
 	writer_program=("${@:2}" --library "$library" --addrs "$to")
 	check "$library: writes go on after kill -9 of the leader" under_load "$library" kill_the_leader
 	sed 's/^/     /' "$work/writer.out"
+	every_node OK CONFIG SET cluster-face no # the verifier reads through every node
 	check "$library: nothing acknowledged is missing on any node" every_node_has_the_journal
 }
+
+cluster_face_on() { every_node OK CONFIG SET cluster-face yes; }
 
 redis_cli_follows_moved() {
 	local id
@@ -58,13 +62,13 @@ faces_checks() {
 		follows "$library" /usr/bin/python3 "$here/follow.py"
 	done
 	node_flags=--cluster-face
-	check "cluster face: CONFIG SET turns it on" every_node OK CONFIG SET cluster-face yes
+	check "cluster face: CONFIG SET turns it on" cluster_face_on
 	check "cluster face: redis-cli -c" redis_cli_follows_moved
 	check "cluster face: a follower redirects, and reads after READONLY" a_follower_redirects
 	for library in go-redis-cluster rueidis-cluster; do
 		follows "$library" "$gored" follow
+		cluster_face_on
 	done
 	follows redis-py-cluster /usr/bin/python3 "$here/follow.py"
 	node_flags=
-	check "cluster face: CONFIG SET turns it off" every_node OK CONFIG SET cluster-face no
 }

@@ -4,6 +4,7 @@ follow.py --library NAME --addrs HOST:PORT,... --journal FILE --prefix PREFIX --
 
 import argparse
 import collections
+import logging
 import re
 import signal
 import sys
@@ -13,6 +14,8 @@ import time
 import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.sentinel import Sentinel
+
+logging.disable()  # redis-py logs every connection that it loses
 
 parser = argparse.ArgumentParser()
 for flag in ("library", "addrs", "journal", "prefix", "pause-max"):
@@ -26,7 +29,10 @@ def connect():
     if options.library == "redis-py":
         return redis.Redis(*nodes[0], socket_timeout=10)
     if options.library == "redis-py-cluster":
-        return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], socket_timeout=10)
+        # 4.3.4 fails to open a connection when its master is gone and it looks for the next one, so the
+        # first node that it is given has to be one that stays: see faces.sh.
+        return RedisCluster(startup_nodes=[ClusterNode(*node) for node in nodes], socket_timeout=10,
+                            dynamic_startup_nodes=False)
     if options.library == "redis-py-sentinel":
         return Sentinel(nodes, socket_timeout=10).master_for("mymaster", socket_timeout=10)
     sys.exit(f"unknown library {options.library}")

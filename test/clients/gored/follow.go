@@ -21,12 +21,15 @@ type setter struct {
 }
 
 // libraries are clients that find the leader by themselves, with the retries that they have by default.
+// The cluster client of go-redis looks at the topology again when it is redirected, not when its master is
+// gone, and otherwise every 60 s: applications have to make that shorter, with any Redis Cluster.
 var libraries = map[string]func(cfg config) (setter, error){
 	"go-redis": func(cfg config) (setter, error) {
 		return goRedis(redis.NewClient(&redis.Options{Addr: cfg.addrs[0]})), nil
 	},
 	"go-redis-cluster": func(cfg config) (setter, error) {
-		return goRedis(redis.NewClusterClient(&redis.ClusterOptions{Addrs: cfg.addrs})), nil
+		return goRedis(redis.NewClusterClient(&redis.ClusterOptions{Addrs: cfg.addrs,
+			ClusterStateReloadInterval: time.Second})), nil
 	},
 	"go-redis-sentinel": func(cfg config) (setter, error) {
 		return goRedis(redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "mymaster",
@@ -64,6 +67,11 @@ func rueidisClient(options rueidis.ClientOption) (setter, error) {
 		close: c.Close,
 	}, nil
 }
+
+// quiet keeps what go-redis logs out of the results.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // troubles collects the errors that an application sees.
 type troubles struct {
@@ -109,6 +117,7 @@ func follow(ctx context.Context, cfg config) error {
 		return err
 	}
 	defer file.Close()
+	redis.SetLogger(quiet{})
 	client, err := open(cfg)
 	if err != nil {
 		return err
