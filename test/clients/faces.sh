@@ -53,7 +53,30 @@ a_follower_redirects() {
 	done
 }
 
+# read_locally ID is a GET after READONLY.
+read_locally() { printf 'READONLY\nGET face:local\n' | timeout 20 redis-cli -p "${client_port[$1]}"; }
+
+is_stale() { [[ $(read_locally "$1") == *MASTERDOWN* ]]; }
+is_read() { [[ $(read_locally "$1") == $'OK\n1' ]]; }
+
+# A node that hears from nobody refuses local reads after the bound, and only then.
+local_reads_have_a_bound() {
+	local id alone=
+	find_leader || return 1
+	expect OK cli "$leader" SET face:local 1 || return 1
+	for id in 1 2 3; do [[ $id == "$leader" ]] || alone=$id; done
+	expect OK cli "$alone" CONFIG SET max-staleness 500ms || return 1
+	wait_until 10 is_read "$alone" || return 1
+	for id in 1 2 3; do [[ $id == "$alone" ]] || kill -s STOP "${node_pid[$id]}"; done
+	local status=0
+	wait_until 10 is_stale "$alone" || status=1
+	expect 0 cli "$alone" WAIT 1 100 || status=1
+	for id in 1 2 3; do [[ $id == "$alone" ]] || kill -s CONT "${node_pid[$id]}"; done
+	wait_until 30 is_read "$alone" && expect OK cli "$alone" CONFIG SET max-staleness 10s && ((status == 0))
+}
+
 faces_checks() {
+	check "local reads: refused when they may be too old" local_reads_have_a_bound
 	local library
 	for library in go-redis rueidis go-redis-sentinel rueidis-sentinel; do
 		follows "$library" "$gored" follow
