@@ -74,9 +74,7 @@ func TestClusterFaceWithoutLeader(t *testing.T) {
 		return s.watch.leader.ID == 2
 	})
 	before := c.call("CLUSTER", "SLOTS")
-	s.engine.mu.Lock()
-	s.engine.status.Leader, s.engine.status.LeaderClientAddr = 0, ""
-	s.engine.mu.Unlock()
+	s.engine.set(func(st *command.Status) { st.Leader, st.LeaderClientAddr = 0, "" })
 	if got := c.call("SET", "foo", "1"); got != "+OK\r\n" {
 		t.Errorf("SET without a leader: got %q", got)
 	}
@@ -112,10 +110,9 @@ func TestSentinelFace(t *testing.T) {
 	})
 	c.send(request("SUBSCRIBE", "+switch-master"))
 	c.want("*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n")
-	s.engine.mu.Lock()
-	s.engine.status.Role, s.engine.status.Leader = roleLeader, 1
-	s.engine.status.LeaderClientAddr = "127.0.0.1:7001"
-	s.engine.mu.Unlock()
+	s.engine.set(func(st *command.Status) {
+		st.Role, st.Leader, st.LeaderClientAddr = roleLeader, 1, "127.0.0.1:7001"
+	})
 	message := "mymaster 127.0.0.1 7002 127.0.0.1 7001"
 	c.want(fmt.Sprintf("*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$%d\r\n%s\r\n", len(message), message))
 }

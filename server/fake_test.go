@@ -100,6 +100,13 @@ func (e *fakeEngine) Status() command.Status {
 	return e.status
 }
 
+// set changes the status while the server may be looking at it.
+func (e *fakeEngine) set(change func(st *command.Status)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change(&e.status)
+}
+
 func (e *fakeEngine) View() command.View {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -107,13 +114,17 @@ func (e *fakeEngine) View() command.View {
 		LeaderAddr: e.status.LeaderClientAddr, Live: true}
 }
 
-func (e *fakeEngine) Members() []command.Member { return e.status.Members }
-
-func (e *fakeEngine) Progress(context.Context) ([]command.Member, error) {
-	return e.status.Members, nil
+func (e *fakeEngine) Members() []command.Member {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.status.Members
 }
 
+func (e *fakeEngine) Progress(context.Context) ([]command.Member, error) { return e.Members(), nil }
+
 func (e *fakeEngine) SetMaxStaleness(limit time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.status.MaxStalenessMS = limit.Milliseconds()
 }
 
