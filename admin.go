@@ -20,7 +20,7 @@ func (n *Node) Version() uint32 { return n.group.Version() }
 func (n *Node) Status() command.Status {
 	s := n.status()
 	if n.Leading() {
-		n.addProgress(&s)
+		_ = n.addProgress(&s, progressTimeout)
 	}
 	return s
 }
@@ -39,31 +39,46 @@ func (n *Node) status() command.Status {
 	if last := g.LastSnapshot; last != nil {
 		s.LastSave, s.LastSnapshotOK = last.At.Unix(), last.Err == nil
 	}
-	for _, m := range g.Members {
-		s.Members = append(s.Members, command.Member{ID: m.ID, RaftAddr: m.RaftAddr, ClientAddr: m.ClientAddr,
-			Voter: !m.Learner, Leader: m.ID == g.Leader, Self: m.ID == s.NodeID, Incarnation: m.Incarnation, Version: m.Version,
-			Corrupt: m.ID == s.NodeID && g.Corrupt != ""})
-		if m.ID == g.Leader {
+	s.Members = n.members(g.Leader)
+	for _, m := range s.Members {
+		if m.Leader {
 			s.LeaderClientAddr = m.ClientAddr
 		}
-		if m.ID == s.NodeID && m.Learner {
+		if m.Self && !m.Voter {
 			s.Role = "learner"
 		}
 	}
+	s.StalenessMS = -1
+	if age := n.staleness(n.freshAt.Load()); age >= 0 {
+		s.StalenessMS = age.Milliseconds()
+	}
+	s.MaxStalenessMS = time.Duration(n.maxStaleness.Load()).Milliseconds()
 	s.Space, s.NodeSpace = n.group.Space().String(), n.space.Level().String()
 	s.FreeDisk, s.MinFreeDisk = n.space.free.Load(), n.space.reserve
 	s.DurableIndex = n.state.Durable().Index
 	return s
 }
 
+// members lists the members, one of which leads.
+func (n *Node) members(leader uint64) []command.Member {
+	self := n.dir.id.NodeID
+	var all []command.Member
+	for _, m := range n.group.Members() {
+		all = append(all, command.Member{ID: m.ID, RaftAddr: m.RaftAddr, ClientAddr: m.ClientAddr,
+			Voter: !m.Learner, Leader: m.ID == leader, Self: m.ID == self, Incarnation: m.Incarnation, Version: m.Version,
+			Corrupt: m.ID == self && n.group.Corrupt() != ""})
+	}
+	return all
+}
+
 // progressTimeout bounds how long a description waits for the leader.
 const progressTimeout = time.Second
 
 // addProgress asks the leader how far each member is. Without an answer they are shown as not active.
-func (n *Node) addProgress(s *command.Status) {
-	commit, progress, err := n.group.Progress(progressTimeout)
+func (n *Node) addProgress(s *command.Status, timeout time.Duration) error {
+	commit, progress, err := n.group.Progress(timeout)
 	if err != nil {
-		return
+		return err
 	}
 	for i := range s.Members {
 		m := &s.Members[i]
@@ -72,6 +87,7 @@ func (n *Node) addProgress(s *command.Status) {
 		m.Corrupt = m.Corrupt || p.Corrupt
 		m.Lag = max(commit, p.Match) - p.Match
 	}
+	return nil
 }
 
 // Raft runs a subcommand of RAFT; args[0] is RAFT itself.
@@ -121,6 +137,7 @@ func (n *Node) raftStatus() resp.Reply {
 	num("log_bytes", uint64(s.LogBytes))
 	num("snapshot", s.SnapshotIndex)
 	text("reads", string(n.cfg.Reads))
+	num("max_staleness_ms", uint64(s.MaxStalenessMS))
 	num("checked", s.CheckedIndex)
 	text("corrupt", s.Corrupt)
 	text("space", s.Space)
@@ -131,7 +148,7 @@ func (n *Node) raftStatus() resp.Reply {
 
 func (n *Node) raftNodes() resp.Reply {
 	s := n.status()
-	n.addProgress(&s)
+	_ = n.addProgress(&s, progressTimeout)
 	out := make([]resp.Reply, 0, len(s.Members))
 	for _, m := range s.Members {
 		role := "voter"

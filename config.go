@@ -30,7 +30,7 @@ const (
 	// ReadsLinearizable confirms the leader by a round of messages for every group of reads, and
 	// rests on no clock.
 	ReadsLinearizable Reads = "linearizable"
-	// ReadsLocal answers from what this node has applied, which may be stale.
+	// ReadsLocal answers from what this node has applied, which may be as old as Config.MaxStaleness.
 	ReadsLocal Reads = "local"
 )
 
@@ -55,6 +55,9 @@ type Config struct {
 
 	// Reads is what reads wait for. Default: ReadsLease.
 	Reads Reads
+	// MaxStaleness bounds how old the answer to a local read may be: it shows every write that was
+	// acknowledged longer ago than that, or it is command.ErrStale. Default: 10 s; negative: no bound.
+	MaxStaleness time.Duration
 	// SnapshotLogBytes is the growth of the log, in bytes, after which a snapshot is made and the log
 	// truncated. Default: 64 MiB.
 	SnapshotLogBytes int64
@@ -134,6 +137,9 @@ func (c Config) withDefaults() (Config, error) {
 	def((*string)(&c.Reads), string(ReadsLease))
 	c.RaftAdvertise = reachable(c.RaftAdvertise)
 	c.ClientAdvertise = reachable(c.ClientAdvertise)
+	if c.MaxStaleness == 0 {
+		c.MaxStaleness = 10 * time.Second
+	}
 	if c.SnapshotLogBytes == 0 {
 		c.SnapshotLogBytes = 64 << 20
 	}
@@ -187,6 +193,9 @@ func (c Config) validate() error {
 	case c.ElectionTimeout < 4*c.HeartbeatInterval:
 		return fmt.Errorf("election timeout must be at least four heartbeat intervals (%v), not %v",
 			4*c.HeartbeatInterval, c.ElectionTimeout)
+	case c.MaxStaleness > 0 && c.MaxStaleness < liveHeartbeats*c.HeartbeatInterval:
+		return fmt.Errorf("max staleness must be at least %d heartbeat intervals (%v), not %v", liveHeartbeats,
+			liveHeartbeats*c.HeartbeatInterval, c.MaxStaleness)
 	case c.RequestTimeout < c.ElectionTimeout:
 		return fmt.Errorf("request timeout %v is shorter than the election timeout %v",
 			c.RequestTimeout, c.ElectionTimeout)

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -55,6 +56,10 @@ type Node struct {
 	logger   *zap.Logger
 	broken   chan error // a failure of the log in the background
 
+	clock        func() time.Duration // monotonic
+	freshAt      atomic.Int64         // on clock, see keepFresh; 0: never
+	maxStaleness atomic.Int64         // ns, see Config
+
 	proposals sync.Pool // *raftnode.Proposal
 	ctx       context.Context
 	closing   context.CancelFunc
@@ -72,7 +77,8 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.stopped.Add(4)
+	n.stopped.Add(5)
+	go n.keepFresh()
 	go n.scrub()
 	go n.watchSpace()
 	go n.expire()
@@ -87,6 +93,11 @@ func openOn(p platform, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, table: table, logger: cfg.Logger, platform: p, broken: make(chan error, 1)}
+	if n.clock = p.clock; n.clock == nil {
+		start := time.Now()
+		n.clock = func() time.Duration { return time.Since(start) }
+	}
+	n.SetMaxStaleness(cfg.MaxStaleness)
 	n.ctx, n.closing = context.WithCancel(context.Background())
 	n.proposals.New = func() any { return raftnode.NewProposal() }
 	if err := n.open(); err != nil {
@@ -227,8 +238,8 @@ func (n *Node) Table() *command.Table { return n.table }
 // Do runs the calls of a request, in order and with nothing in between, and fills its replies. If any
 // of them is a write, the writes become durable on a majority and the reads see the state at their
 // place; otherwise nothing is logged. A write for which there is no room is answered with
-// command.NoRoom. Errors: command.ErrNoLeader, command.ErrClosed and command.ErrCorrupt, with no
-// effect; command.ErrUncertain, after which the request must not be used again.
+// command.NoRoom. Errors: command.ErrNoLeader, command.ErrStale, command.ErrClosed and
+// command.ErrCorrupt, with no effect; command.ErrUncertain, after which the request must not be used again.
 func (n *Node) Do(req *fsm.Request) error {
 	if n.group.Corrupt() != "" {
 		return command.ErrCorrupt
@@ -285,10 +296,11 @@ func (n *Node) checkPayload(payload []byte) error {
 const keepPayload = 64 << 10
 
 func (n *Node) read(req *fsm.Request) error {
-	if n.cfg.Reads != ReadsLocal {
-		if err := n.group.ReadBarrier(); err != nil {
-			return engineError(err)
-		}
+	if n.cfg.Reads == ReadsLocal || req.Local {
+		return n.readLocal(req)
+	}
+	if err := n.group.ReadBarrier(); err != nil {
+		return engineError(err)
 	}
 	agree, err := n.state.Read(req, n.platform.wall())
 	if err == nil && agree {
@@ -354,13 +366,13 @@ func (n *Node) Snapshot(context.Context) error {
 	return err
 }
 
-// WaitReplicas waits until at least count other members hold all that is committed now, or ctx ends,
-// and returns how many do.
+// WaitReplicas waits until at least count other members have all that is committed now on disk, or ctx
+// ends, and returns how many do.
 func (n *Node) WaitReplicas(ctx context.Context, count int) (int, error) {
 	goal := uint64(0)
 	for {
-		commit, members, err := n.group.Progress(n.cfg.RequestTimeout)
-		if err != nil {
+		commit, members, err := n.group.Progress(untilEnd(ctx, n.cfg.RequestTimeout))
+		if err != nil && !errors.Is(err, raftnode.ErrNoLeader) {
 			return 0, engineError(err)
 		}
 		if goal == 0 {
@@ -368,7 +380,7 @@ func (n *Node) WaitReplicas(ctx context.Context, count int) (int, error) {
 		}
 		have := 0
 		for id, p := range members {
-			if id != n.group.View().Leader && p.Match >= goal {
+			if id != n.dir.id.NodeID && p.Match >= goal {
 				have++
 			}
 		}

@@ -110,7 +110,7 @@ func (n *Node) watchSpace() {
 // refused before it gets near the log, the rest is executed.
 func (n *Node) doWithoutRoom(req *fsm.Request) (write bool, err error) {
 	space := n.group.Space()
-	allowed := &fsm.Request{Calls: make([]fsm.Call, 0, len(req.Calls))}
+	allowed := &fsm.Request{Calls: make([]fsm.Call, 0, len(req.Calls)), Local: req.Local}
 	for i := range req.Calls {
 		if n.hasRoom(&req.Calls[i], space) {
 			allowed.Calls = append(allowed.Calls, req.Calls[i])

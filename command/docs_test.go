@@ -45,7 +45,8 @@ func docs(table *Table) []byte {
 		title string
 	}{
 		{GroupString, "Strings"}, {GroupGeneric, "Keys"}, {GroupConnection, "Connection"},
-		{GroupServer, "Server"},
+		{GroupServer, "Server"}, {GroupCluster, "Cluster face"}, {GroupSentinel, "Sentinel face"},
+		{GroupPubSub, "Publish and subscribe"},
 	} {
 		fmt.Fprintf(&out, "## %s\n\n", chapter.title)
 		out.WriteString("| Command | Arity | Flags | Since | Summary | Differences |\n")

@@ -19,6 +19,8 @@ var (
 	ErrClosed = errors.New("node is closing")
 	// ErrCorrupt means that this node's state is not what the log has made; nothing was executed.
 	ErrCorrupt = errors.New("the state of this node is corrupt")
+	// ErrStale means that a local read was refused, because what this node has may be too old.
+	ErrStale = errors.New("the state of this node may be too old")
 )
 
 // ErrorReply turns an engine's error into the reply for a client. The code of ErrUncertain is one
@@ -29,6 +31,9 @@ func ErrorReply(err error) resp.Reply {
 		return resp.NewError("CLUSTERDOWN The cluster has no leader; nothing was executed")
 	case errors.Is(err, ErrUncertain):
 		return resp.NewError("UNCERTAIN outcome unknown: the write may or may not take effect")
+	case errors.Is(err, ErrStale):
+		return resp.NewError("MASTERDOWN This node has not heard from the leader within max-staleness; " +
+			"the read was not executed")
 	case errors.Is(err, ErrClosed):
 		return resp.NewError("ERR Server is shutting down")
 	case errors.Is(err, ErrCorrupt):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"redoubt/fsm"
 	"redoubt/resp"
 )
 
@@ -254,27 +255,55 @@ type Key struct {
 	Flags KeyFlags
 }
 
+// bounds returns the indexes of the first and the last key of the run in a call with this many words.
+// It is false when the words can't be those of the command.
+func (k *KeySpec) bounds(words int) (first, last int, ok bool) {
+	last = k.First + k.Last
+	if k.Last < 0 {
+		last = words + k.Last
+	}
+	return k.First, last, last < words && last >= k.First
+}
+
 // CallKeys returns the places of the keys of a call, whose arity must be right. It is false when the
 // arguments can't be those of this command.
 func (s *Spec) CallKeys(args [][]byte) ([]Key, bool) {
 	var keys []Key
 	for _, k := range s.Keys {
-		last := k.First + k.Last
-		if k.Last < 0 {
-			last = len(args) + k.Last
-		}
-		if last >= len(args) || last < k.First {
+		first, last, ok := k.bounds(len(args))
+		if !ok {
 			return nil, false
 		}
 		flags := k.Flags
 		if flags&KeyVariable != 0 {
 			flags = setKeyFlags(args)
 		}
-		for i := k.First; i <= last; i += k.Step {
+		for i := first; i <= last; i += k.Step {
 			keys = append(keys, Key{Index: i, Flags: flags})
 		}
 	}
 	return keys, true
+}
+
+// CallSlot returns the hash slot of the keys of a call. keyed is false when it has none, or can't be a
+// call of this command; same is false when the keys are in several slots. It does not allocate.
+func (s *Spec) CallSlot(args [][]byte) (slot uint16, keyed, same bool) {
+	for i := range s.Keys {
+		k := &s.Keys[i]
+		first, last, ok := k.bounds(len(args))
+		if !ok {
+			return 0, false, true
+		}
+		for at := first; at <= last; at += k.Step {
+			switch own := fsm.Slot(args[at]); {
+			case !keyed:
+				slot, keyed = own, true
+			case own != slot:
+				return slot, true, false
+			}
+		}
+	}
+	return slot, keyed, true
 }
 
 // setKeyFlags says what this call of SET does with its key: only with GET it reads it.

@@ -118,6 +118,9 @@ const (
 	GroupGeneric    Group = "generic"
 	GroupServer     Group = "server"
 	GroupConnection Group = "connection"
+	GroupCluster    Group = "cluster"
+	GroupSentinel   Group = "sentinel"
+	GroupPubSub     Group = "pubsub"
 )
 
 // Categories are Redis's ACL categories, in the order in which it lists them.

@@ -19,6 +19,16 @@ type Member struct {
 	Space       string // room for data: ok, low or none; empty when the leader does not know
 }
 
+// View says who leads, as far as a node knows. It takes no time to ask for.
+type View struct {
+	Role         string // as in Status
+	Term, Leader uint64 // Leader is 0 while none is known
+	LeaderAddr   string // for clients; empty while it is not known
+	// Live says that a question to the leader was answered within the last few heartbeats. A leader
+	// that is not live may have died, and the node has yet to notice.
+	Live bool
+}
+
 // Status is what INFO, ROLE and RAFT STATUS report of a node.
 type Status struct {
 	ClusterID, NodeID, Incarnation uint64
@@ -35,6 +45,9 @@ type Status struct {
 
 	CheckedIndex uint64 // the last at which this node, as leader, and a majority had the same state
 	Corrupt      string // why this node's state is not to be relied on, or ""
+
+	StalenessMS    int64 // how old what this node has may be at most; negative: not known
+	MaxStalenessMS int64 // above this, local reads are refused; 0: never
 
 	LogBytes           int64
 	SnapshotInProgress bool

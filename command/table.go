@@ -26,7 +26,7 @@ func NewTable(custom ...Spec) (*Table, error) {
 	t := &Table{byName: map[string]*Spec{}}
 	families := [][]Spec{stringCommands, keyCommands, expireCommands, scanCommands,
 		objectCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
-		custom}
+		clusterCommands, sentinelCommands, pubSubCommands, custom}
 	for _, family := range families {
 		for _, spec := range family {
 			if err := t.add(spec); err != nil {

@@ -20,6 +20,7 @@ type Call struct {
 type Request struct {
 	Calls   []Call
 	Replies []resp.Reply
+	Local   bool // reads alone may be answered from what this node has, if that is not too old
 }
 
 // Exec runs one command on tx. The reply of a command that met an I/O error is thrown away.

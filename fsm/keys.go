@@ -28,7 +28,7 @@ const (
 	rowPrefix    = spacePrefix + 8
 	expiryPrefix = spacePrefix + 8 + 8
 
-	slotMask    = 1<<14 - 1
+	slotMask    = Slots - 1
 	hashBits    = 48
 	hashMask    = 1<<hashBits - 1
 	positionEnd = uint64(slotMask+1) << hashBits // above every position
@@ -88,12 +88,15 @@ func keyHash(key []byte) uint64 { return xxhash.Sum64(key) }
 
 // keyPosition is where a key stands in the order of its space: slot, then hash.
 func keyPosition(key []byte, hash uint64) uint64 {
-	return uint64(keySlot(key))<<hashBits | hash>>(64-hashBits)
+	return uint64(Slot(key))<<hashBits | hash>>(64-hashBits)
 }
 
-// keySlot is the hash slot of Redis Cluster: CRC16 of the key, or of what stands between its first
+// Slots is the number of hash slots that Redis Cluster divides the keys into.
+const Slots = 1 << 14
+
+// Slot is the hash slot of Redis Cluster: CRC16 of the key, or of what stands between its first
 // '{' and the next '}' when that is not empty.
-func keySlot(key []byte) uint16 {
+func Slot(key []byte) uint16 {
 	if open := bytes.IndexByte(key, '{'); open >= 0 {
 		tag := key[open+1:]
 		if end := bytes.IndexByte(tag, '}'); end > 0 {

@@ -393,10 +393,10 @@ func TestReadersSeeWholeEntries(t *testing.T) {
 
 func TestSlotsAreThoseOfRedisCluster(t *testing.T) {
 	for key, want := range map[string]uint16{
-		"": 0, "foo": 12182, "123456789": 12739, "{user1000}.following": keySlot([]byte("user1000")),
-		"foo{}{bar}": wholeSlot("foo{}{bar}"), "foo{{bar}}zap": keySlot([]byte("{bar")), "{": wholeSlot("{"),
+		"": 0, "foo": 12182, "123456789": 12739, "{user1000}.following": Slot([]byte("user1000")),
+		"foo{}{bar}": wholeSlot("foo{}{bar}"), "foo{{bar}}zap": Slot([]byte("{bar")), "{": wholeSlot("{"),
 	} {
-		if got := keySlot([]byte(key)); got != want {
+		if got := Slot([]byte(key)); got != want {
 			t.Errorf("%q: slot %d, want %d", key, got, want)
 		}
 	}

@@ -73,6 +73,16 @@ func (tx *Txn) Scan(cursor uint64, fn func(key []byte, row *Row) bool) (next uin
 	return 0
 }
 
+// ScanSlot calls fn with the keys of the current database that are in a hash slot, until fn returns
+// false. key is good only until fn returns.
+func (tx *Txn) ScanSlot(slot uint16, fn func(key []byte) bool) {
+	on := true
+	tx.Scan(uint64(slot)<<hashBits, func(key []byte, _ *Row) bool {
+		on = on && Slot(key) == slot && fn(key)
+		return on
+	})
+}
+
 // row takes apart what an iterator over rows stands on; live says that its time has not passed.
 func (tx *Txn) row(it *pebble.Iterator) (position uint64, key []byte, row Row, live bool) {
 	position, key, err := splitRowKey(it.Key())

@@ -54,6 +54,9 @@ type Status struct {
 // View returns who leads, as far as this node knows.
 func (g *Group) View() View { return *g.view.Load() }
 
+// Members returns the members, ordered by id. The caller must not change them.
+func (g *Group) Members() []Member { return g.members.Load().Members }
+
 // Status returns a description that may be slightly old, without waiting for anything.
 func (g *Group) Status() Status {
 	first, _ := g.cfg.Log.FirstIndex()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"redoubt/resp"
@@ -156,13 +155,10 @@ func clientList(s *session, args [][]byte) resp.Reply {
 	switch {
 	case len(args) == 2:
 	case len(args) == 4 && is(args[2], "TYPE"):
-		normal, ok := isClientType(args[3])
-		if !ok {
+		if !isClientType(args[3]) {
 			return errorf("Unknown client type '%s'", args[3])
 		}
-		if !normal {
-			clients = nil
-		}
+		clients = slices.DeleteFunc(clients, func(c *session) bool { return !is(args[3], c.clientType()) })
 	case len(args) > 3 && is(args[2], "ID"):
 		clients = nil
 		for _, arg := range args[3:] {
@@ -185,15 +181,22 @@ func clientList(s *session, args [][]byte) resp.Reply {
 	return resp.NewVerbatim("txt", string(text))
 }
 
-// isClientType reports whether ordinary clients are of this type, and whether there is such a type.
-func isClientType(name []byte) (normal, ok bool) {
-	switch strings.ToLower(string(name)) {
-	case "normal":
-		return true, true
-	case "replica", "slave", "master", "pubsub":
-		return false, true
+// isClientType reports whether Redis has such a type of clients. Here are none of the last three.
+func isClientType(name []byte) bool {
+	return slices.ContainsFunc([]string{typeNormal, typePubSub, "REPLICA", "SLAVE", "MASTER"},
+		func(word string) bool { return is(name, word) })
+}
+
+const (
+	typeNormal = "NORMAL"
+	typePubSub = "PUBSUB"
+)
+
+func (s *session) clientType() string {
+	if s.subs.channelCount.Load()+s.subs.patternCount.Load() > 0 {
+		return typePubSub
 	}
-	return false, false
+	return typeNormal
 }
 
 // describe appends a line of CLIENT LIST. Sizes of buffers that we do not have are 0.
@@ -201,9 +204,16 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	s.mu.Lock()
 	p := s.profile
 	s.mu.Unlock()
+	channels, patterns := s.subs.channelCount.Load(), s.subs.patternCount.Load()
 	flags, events, last := "", "r", "NULL"
+	if channels+patterns > 0 {
+		flags += "P"
+	}
 	if s.guard.closing.Load() {
 		flags += "A"
+	}
+	if s.readOnly.Load() {
+		flags += "r"
 	}
 	if p.noEvict {
 		flags += "e"
@@ -223,12 +233,12 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	}
 	idle := s.server.clock() - time.Duration(s.lastUse.Load())
 	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d "+
-		"sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 "+
+		"sub=%d psub=%d ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 "+
 		"oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=default redir=-1 resp=%d lib-name=%s "+
 		"lib-ver=%s\n",
 		s.id, s.guard.RemoteAddr(), s.guard.LocalAddr(), s.fd, p.name,
 		int64(now.Sub(s.opened).Seconds()), max(0, int64(idle.Seconds())), flags,
-		s.db.Load(), pieces, waiting, sessionBytes+waiting, events, last, s.proto.Load(), p.libName,
+		s.db.Load(), channels, patterns, pieces, waiting, sessionBytes+waiting, events, last, s.proto.Load(), p.libName,
 		p.libVersion)
 }
 
@@ -241,7 +251,7 @@ type killFilter struct {
 	addr, laddr []byte
 	id          int64 // 0 is any
 	age         time.Duration
-	none        bool // no client is of the wanted type
+	kind        []byte // type of client; nil is any
 	self        bool
 }
 
@@ -294,11 +304,10 @@ func parseKill(args [][]byte) (f killFilter, refusal resp.Reply) {
 			}
 			f.age = time.Duration(seconds) * time.Second
 		case is(args[0], "TYPE"):
-			normal, ok := isClientType(value)
-			if !ok {
+			if !isClientType(value) {
 				return f, errorf("Unknown client type '%s'", value)
 			}
-			f.none = !normal
+			f.kind = value
 		case is(args[0], "ADDR"):
 			f.addr = value
 		case is(args[0], "LADDR"):
@@ -321,7 +330,7 @@ func parseKill(args [][]byte) (f killFilter, refusal resp.Reply) {
 
 func (f *killFilter) matches(c *session) bool {
 	switch {
-	case f.none,
+	case f.kind != nil && !is(f.kind, c.clientType()),
 		f.addr != nil && string(f.addr) != c.guard.RemoteAddr().String(),
 		f.laddr != nil && string(f.laddr) != c.guard.LocalAddr().String(),
 		f.id != 0 && f.id != c.id,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"redoubt/command"
 )
 
 var listLine = regexp.MustCompile(`^id=(\d+) addr=127\.0\.0\.1:\d+ laddr=127\.0\.0\.1:\d+ fd=\d+ name=\S* ` +
@@ -165,7 +167,7 @@ func TestHello(t *testing.T) {
 		"$2\r\nid\r\n:" + id + "\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$%d\r\n%s\r\n$7\r\nmodules\r\n*0\r\n"
 	c.send(request("HELLO"))
 	c.want("*14\r\n" + fmt.Sprintf(rest, 2, 6, "master"))
-	s.engine.status.Role = "follower"
+	s.engine.set(func(st *command.Status) { st.Role = "follower" })
 	c.send(request("HELLO", "3", "AUTH", "default", "anything", "SETNAME", "joe"))
 	c.want("%7\r\n" + fmt.Sprintf(rest, 3, 7, "replica"))
 	c.send(request("GET", "a") + request("CLIENT", "GETNAME") + request("CONFIG", "GET", "databases"))

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap/zapcore"
 
@@ -39,11 +40,12 @@ type parameters struct {
 }
 
 var (
-	errImmutable   = errors.New("can't set immutable config")
-	errFixed       = errors.New("this server works with the present value only")
-	errBoolValue   = errors.New("argument must be 'yes' or 'no'")
-	errIntValue    = errors.New("argument couldn't be parsed into an integer")
-	errMemoryValue = errors.New("argument must be a memory value")
+	errImmutable     = errors.New("can't set immutable config")
+	errFixed         = errors.New("this server works with the present value only")
+	errBoolValue     = errors.New("argument must be 'yes' or 'no'")
+	errIntValue      = errors.New("argument couldn't be parsed into an integer")
+	errDurationValue = errors.New("argument must be a duration such as 10s or 500ms")
+	errMemoryValue   = errors.New("argument must be a memory value")
 )
 
 func newParameters(s *Server) *parameters {
@@ -69,6 +71,8 @@ func liveParameters(s *Server) []parameter {
 	bulkMax := number("proto-max-bulk-len", s.limits.bulkMax.Load(), 0, 0, s.limits.bulkMax.Store)
 	bulkMax.check = memory(bulkMaxMin, bulkMaxMax)
 	return []parameter{
+		{name: "cluster-face", check: boolean, apply: func(v string) { s.clusterFace.Store(v == "yes") }},
+		{name: "max-staleness", check: duration, apply: func(v string) { s.engine.SetMaxStaleness(mustDuration(v)) }},
 		{name: "loglevel", value: levelName(s.cfg.LogLevel.Level()), check: oneOf(levelNames...),
 			apply: func(v string) { s.cfg.LogLevel.SetLevel(levels[v]) }},
 		number("maxclients", s.maxClients.Load(), 1, math.MaxUint32, s.maxClients.Store),
@@ -94,8 +98,8 @@ func fixedParameters(s *Server) []parameter {
 		fixed("appendonly", "yes"),
 		fixed("bind", host),
 		fixed("client-output-buffer-limit",
-			fmt.Sprintf("normal %d 0 0 slave 0 0 0 pubsub 0 0 0", queuedMax)),
-		immutable("cluster-enabled", "no"),
+			fmt.Sprintf("normal %d 0 0 slave 0 0 0 pubsub %d 0 0", queuedMax, pushedMax)),
+		immutable("cluster-enabled", ""), // see configValue
 		immutable("daemonize", "no"),
 		immutable("databases", strconv.Itoa(fsm.Databases)),
 		fixed("dir", s.cfg.DataDir),
@@ -162,10 +166,18 @@ func tuningParameters() []parameter {
 	}
 }
 
-// configValue returns the present value. That of loglevel may have changed without CONFIG SET.
+// configValue returns the present value. Some are kept elsewhere.
 func (s *Server) configValue(p *parameter) string {
-	if p.name == "loglevel" {
+	switch p.name {
+	case "loglevel":
 		return levelName(s.cfg.LogLevel.Level())
+	case "cluster-enabled", "cluster-face":
+		if s.clusterFace.Load() {
+			return "yes"
+		}
+		return "no"
+	case "max-staleness":
+		return (time.Duration(s.engine.Status().MaxStalenessMS) * time.Millisecond).String()
 	}
 	return p.value
 }
@@ -288,6 +300,24 @@ func boolean(value string) (string, error) {
 		return v, nil
 	}
 	return "", errBoolValue
+}
+
+// duration reads a time as flags have it.
+func duration(value string) (string, error) {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 || d%time.Millisecond != 0 {
+		return "", errDurationValue
+	}
+	return d.String(), nil
+}
+
+// mustDuration reads what duration has written.
+func mustDuration(checked string) time.Duration {
+	d, err := time.ParseDuration(checked)
+	if err != nil {
+		panic("server: a checked parameter is no duration: " + checked)
+	}
+	return d
 }
 
 func integer(low, high int64) func(string) (string, error) {

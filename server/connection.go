@@ -17,14 +17,22 @@ func is(arg []byte, word string) bool { return bytes.EqualFold(arg, []byte(word)
 
 var pong = resp.NewSimple("PONG")
 
+// ping answers a subscribed RESP2 client in the form of a message.
 func ping(s *session, args [][]byte) resp.Reply {
-	switch len(args) {
-	case 1:
-		return pong
-	case 2:
-		return resp.NewBulk(args[1])
+	if len(args) > 2 {
+		return errorf("wrong number of arguments for 'ping' command")
 	}
-	return errorf("wrong number of arguments for 'ping' command")
+	text := resp.NewBulkString("")
+	if len(args) == 2 {
+		text = resp.NewBulk(args[1])
+	}
+	switch {
+	case s.subs.count() > 0 && s.proto.Load() == 2:
+		return resp.ArrayOf(resp.NewBulkString("pong"), text)
+	case len(args) == 1:
+		return pong
+	}
+	return text
 }
 
 func echo(_ *session, args [][]byte) resp.Reply { return resp.NewBulk(args[1]) }
@@ -37,6 +45,8 @@ func selectDB(s *session, args [][]byte) resp.Reply {
 	case db < math.MinInt32 || db > math.MaxInt32:
 		return errorf("value is out of range, value must between %d and %d",
 			math.MinInt32, math.MaxInt32)
+	case db != 0 && s.server.clusterFace.Load():
+		return notInCluster("SELECT is")
 	case db < 0 || db >= fsm.Databases:
 		return errDBRange
 	}
@@ -53,6 +63,8 @@ func reset(s *session, _ [][]byte) resp.Reply {
 	s.db.Store(0)
 	s.proto.Store(2)
 	s.setReplies(repliesOn)
+	s.readOnly.Store(false)
+	s.dropAll()
 	s.mu.Lock()
 	s.profile.name = ""
 	s.profile.noEvict, s.profile.noTouch = false, false
@@ -113,14 +125,14 @@ func hello(s *session, args [][]byte) resp.Reply {
 		resp.NewBulkString("version"), resp.NewBulkString(redisVersion),
 		resp.NewBulkString("proto"), resp.NewInt(proto),
 		resp.NewBulkString("id"), resp.NewInt(s.id),
-		resp.NewBulkString("mode"), resp.NewBulkString("standalone"),
+		resp.NewBulkString("mode"), resp.NewBulkString(s.server.mode()),
 		resp.NewBulkString("role"), resp.NewBulkString(helloRole(s.server)),
 		resp.NewBulkString("modules"), resp.NewArray(nil),
 	})
 }
 
 func helloRole(s *Server) string {
-	if s.engine.Status().Role == roleLeader {
+	if s.engine.View().Role == roleLeader {
 		return "master"
 	}
 	return "replica"

@@ -61,8 +61,8 @@ func newRoutes(table *command.Table) map[*command.Spec]*route {
 	return routes
 }
 
-// handlers are the commands of connection.go, clients.go, config.go, info.go and node.go by the
-// names in the table.
+// handlers are the commands of connection.go, clients.go, config.go, info.go, node.go and pubsub.go by
+// the names in the table. Those of the Cluster and the Sentinel face are in their files.
 var handlers = map[string]handler{
 	"PING": ping, "ECHO": echo, "SELECT": selectDB, "HELLO": hello, "AUTH": auth, "QUIT": quit,
 	"RESET": reset,
@@ -78,16 +78,26 @@ var handlers = map[string]handler{
 
 	"INFO": info, "ROLE": role, "TIME": serverTime, "WAIT": wait, "LASTSAVE": lastSave,
 	"SAVE": save, "BGSAVE": backgroundSave, "SHUTDOWN": shutdown, "DEBUG": debug,
+	"WAITAOF": waitAOF, "ASKING": clustered(asking), "READONLY": readOnly, "READWRITE": readWrite,
+
+	"SUBSCRIBE": subscribe, "PSUBSCRIBE": patternSubscribe, "UNSUBSCRIBE": unsubscribe,
+	"PUNSUBSCRIBE": patternUnsubscribe,
 }
 
 // slow are the commands that may take their time, beside those of RAFT.
-var slow = map[string]bool{"WAIT": true, "SAVE": true, "DEBUG": true, "SHUTDOWN": true}
+var slow = map[string]bool{"WAIT": true, "WAITAOF": true, "SAVE": true, "DEBUG": true, "SHUTDOWN": true,
+	"CLUSTER COUNTKEYSINSLOT": true, "CLUSTER FAILOVER": true, "CLUSTER GETKEYSINSLOT": true,
+	"SENTINEL FAILOVER": true}
 
 // handlerOf finds what executes a command that has no function in the table.
 func handlerOf(name string) (h handler, isSlow bool) {
 	switch h = handlers[name]; {
 	case h != nil:
 		return h, slow[name]
+	case strings.HasPrefix(name, "CLUSTER "):
+		return clusterHandler(name), slow[name]
+	case sentinelHandlers[name] != nil:
+		return sentinelHandlers[name], slow[name]
 	case strings.HasSuffix(name, " HELP"):
 		return help, false
 	case name == "COMMAND", strings.HasPrefix(name, "COMMAND "):
@@ -139,9 +149,25 @@ func (s *session) segment(commands []redcon.Command) int {
 	return n
 }
 
-// resolve finds the route of a call, or the error for it. Most calls are of the same command as
-// the one before.
+// resolve finds the route of a call, or the error for it.
 func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
+	r, refusal := s.find(args)
+	switch {
+	case r == nil:
+		return nil, refusal
+	case s.subs.count() > 0:
+		refusal = s.subscribedOnly(r)
+	case s.server.clusterFace.Load() && r.handler == nil:
+		refusal = s.redirect(r, args)
+	}
+	if refusal.IsError() {
+		return nil, refusal
+	}
+	return r, refusal
+}
+
+// find looks a call's command up. Most calls are of the same command as the one before.
+func (s *session) find(args [][]byte) (*route, resp.Reply) {
 	last := s.last.Load()
 	if last != nil && (string(args[0]) == last.word || string(args[0]) == last.lower) &&
 		(len(args) == last.spec.Arity || last.spec.Arity < 0 && len(args) >= -last.spec.Arity) {
@@ -220,6 +246,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 // do hands the request to the engine and emits the replies.
 func (s *session) do() {
 	req := s.request
+	req.Local = s.readsLocally()
 	err := s.server.engine.Do(req)
 	failpoint.ReplyBefore.Hit()
 	if err == nil && len(req.Replies) != len(req.Calls) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"redoubt/command"
 	"redoubt/fsm"
@@ -11,19 +12,28 @@ import (
 // Engine is the replicated store behind the server.
 type Engine interface {
 	// Do executes the calls in their order and fills the replies. With a write among them the whole
-	// request takes one place in the log; without one it is a linearizable read. It blocks for a
-	// bounded time. After an error no reply counts. The errors are command.ErrNoLeader,
-	// command.ErrClosed and command.ErrCorrupt, after which nothing was executed, command.ErrUncertain, after which the
-	// engine may still hold the request, and those of reading the store.
+	// request takes one place in the log; without one it is a linearizable read, or a local one if the
+	// request or the engine's configuration allows that. It blocks for a bounded time. After an error no
+	// reply counts. The errors are command.ErrNoLeader, command.ErrStale, command.ErrClosed and
+	// command.ErrCorrupt, after which nothing was executed, command.ErrUncertain, after which the engine
+	// may still hold the request, and those of reading the store.
 	Do(req *fsm.Request) error
 	Status() command.Status
 	// Version is that of the cluster: see command.Spec.
 	Version() uint32
+	// View says who leads. It is asked for each command, and must not wait.
+	View() command.View
+	// Members lists the members without what only the leader knows. It must not wait.
+	Members() []command.Member
+	// Progress asks the leader how far each member is.
+	Progress(ctx context.Context) ([]command.Member, error)
+	// SetMaxStaleness bounds the age of what local reads return; 0 is no bound.
+	SetMaxStaleness(limit time.Duration)
 	// Raft executes a subcommand of RAFT.
 	Raft(ctx context.Context, args [][]byte) resp.Reply
 	// Snapshot returns when the state is in a new snapshot.
 	Snapshot(ctx context.Context) error
-	// WaitReplicas waits until n other nodes have everything that was acknowledged so far. It
+	// WaitReplicas waits until n other nodes have everything on disk that was acknowledged so far. It
 	// returns how many have it, also when the context has ended first.
 	WaitReplicas(ctx context.Context, n int) (int, error)
 }

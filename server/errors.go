@@ -34,6 +34,13 @@ var (
 	errSaving          = resp.NewError("ERR Background save already in progress")
 	errNoShutdown      = resp.NewError("ERR No shutdown in progress.")
 	errNoConfigFile    = resp.NewError("ERR The server is running without a config file")
+	errNoCluster       = resp.NewError("ERR This instance has cluster support disabled")
+	errCrossSlot       = resp.NewError("CROSSSLOT Keys in request don't hash to the same slot")
+	errNoMaster        = resp.NewError("ERR No such master with that name")
+	errNegative        = resp.NewError("ERR value is out of range, must be positive")
+	errLocalRange      = resp.NewError("ERR value is out of range, value must between 0 and 1")
+	errSlot            = resp.NewError("ERR Invalid slot")
+	errSlotOrCount     = resp.NewError("ERR Invalid slot or number of keys")
 	errNotHere         = resp.NewError("ERR this command is not supported by this server")
 )
 

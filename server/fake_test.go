@@ -94,7 +94,39 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 	return errorf("the fake engine has no %q", args[0])
 }
 
-func (e *fakeEngine) Status() command.Status { return e.status }
+func (e *fakeEngine) Status() command.Status {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.status
+}
+
+// set changes the status while the server may be looking at it.
+func (e *fakeEngine) set(change func(st *command.Status)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change(&e.status)
+}
+
+func (e *fakeEngine) View() command.View {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return command.View{Role: e.status.Role, Term: e.status.Term, Leader: e.status.Leader,
+		LeaderAddr: e.status.LeaderClientAddr, Live: true}
+}
+
+func (e *fakeEngine) Members() []command.Member {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.status.Members
+}
+
+func (e *fakeEngine) Progress(context.Context) ([]command.Member, error) { return e.Members(), nil }
+
+func (e *fakeEngine) SetMaxStaleness(limit time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status.MaxStalenessMS = limit.Milliseconds()
+}
 
 func (e *fakeEngine) Version() uint32 { return max(e.status.Version, 1) }
 

@@ -70,6 +70,7 @@ type guard struct {
 
 	phase   atomic.Int32
 	closing atomic.Bool // Close was called: end at the next Read
+	patient atomic.Bool // the client waits for messages: timeout does not count
 }
 
 // The phases of a connection, in which Close works differently.
@@ -451,7 +452,11 @@ func (g *guard) shrink(p []byte) int {
 // receive reads from the socket.
 func (g *guard) receive(p []byte) (int, error) {
 	if idle := g.limits.idleMax.Load(); idle > 0 {
-		_ = g.Conn.SetReadDeadline(time.Now().Add(time.Duration(idle) * time.Second))
+		var end time.Time // none
+		if !g.patient.Load() {
+			end = time.Now().Add(time.Duration(idle) * time.Second)
+		}
+		_ = g.Conn.SetReadDeadline(end)
 	}
 	n, err := g.Conn.Read(p)
 	g.meter.in.Add(int64(n))

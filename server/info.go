@@ -46,6 +46,7 @@ var sections = []section{
 	{title: "Commandstats", extra: true, write: infoCommandStats},
 	{title: "Errorstats", write: infoErrorStats},
 	{title: "Cluster", write: infoCluster},
+	{title: "Sentinel", extra: true, write: infoSentinel},
 	{title: "Keyspace", write: infoKeyspace},
 }
 
@@ -76,7 +77,7 @@ func infoServer(t *infoText) {
 	_, port := splitAddr(s.cfg.Listen)
 	t.line("redis_version", redisVersion)
 	t.line("redoubt_version", s.cfg.Version)
-	t.line("redis_mode", "standalone")
+	t.line("redis_mode", s.mode())
 	t.line("os", runtime.GOOS+" "+runtime.GOARCH)
 	t.line("arch_bits", strconv.IntSize)
 	t.line("go_version", runtime.Version())
@@ -192,8 +193,9 @@ func infoStats(t *infoText) {
 	t.line("rejected_connections", s.rejected.Load())
 	infoStoreStats(t)
 	t.line("evicted_keys", 0)
-	t.line("pubsub_channels", 0)
-	t.line("pubsub_patterns", 0)
+	channels, patterns := t.server.hub.counts()
+	t.line("pubsub_channels", channels)
+	t.line("pubsub_patterns", patterns)
 	t.line("total_error_replies", total)
 	t.line("total_reads_processed", s.meter.reads.Load())
 	t.line("total_writes_processed", s.meter.writes.Load())
@@ -204,38 +206,60 @@ func kib(bytes int64) string { return fmt.Sprintf("%.2f", float64(bytes)/1024) }
 // infoReplication shows the leader as the master of the other nodes. Offsets are log indexes.
 func infoReplication(t *infoText) {
 	st := &t.status
-	replicas := replicasOf(st)
-	if st.Role == roleLeader {
-		t.line("role", "master")
-		t.line("connected_slaves", len(replicas))
-		for i, m := range replicas {
-			host, port := splitAddr(m.ClientAddr)
-			t.line("slave"+strconv.Itoa(i), fmt.Sprintf("ip=%s,port=%d,state=online,offset=%d,lag=%d",
-				host, port, m.Match, m.Lag))
-		}
+	nodes, view := t.server.cluster()
+	if view.Role == roleLeader {
+		infoReplicas(t, replicas(nodes))
 	} else {
-		host, port := splitAddr(st.LeaderClientAddr)
-		link := "up"
-		if st.Leader == 0 {
-			link = "down"
-		}
-		t.line("role", "slave")
-		t.line("master_host", host)
-		t.line("master_port", port)
-		t.line("master_link_status", link)
-		t.line("master_sync_in_progress", 0)
-		t.line("slave_read_repl_offset", st.Commit)
-		t.line("slave_repl_offset", st.Applied)
-		t.line("slave_priority", 100)
-		t.line("slave_read_only", 0) // writes are forwarded
-		t.line("replica_announced", 1)
-		t.line("connected_slaves", 0)
+		infoMaster(t, view)
 	}
 	t.line("master_failover_state", "no-failover")
 	t.line("master_replid", fmt.Sprintf("%040x", st.ClusterID))
 	t.line("master_replid2", strings.Repeat("0", 40))
 	t.line("master_repl_offset", st.Applied)
 	t.line("second_repl_offset", -1)
+	t.line("repl_backlog_active", 1) // the log
+	t.line("repl_backlog_size", st.LogBytes)
+	t.line("repl_backlog_first_byte_offset", st.FirstIndex)
+	t.line("repl_backlog_histlen", max(st.LastIndex+1, st.FirstIndex)-st.FirstIndex)
+}
+
+// infoReplicas has lines for the followers that are there; the lag is in seconds.
+func infoReplicas(t *infoText, followers []peer) {
+	followers = slices.DeleteFunc(slices.Clone(followers), func(p peer) bool { return p.down })
+	t.line("role", "master")
+	t.line("connected_slaves", len(followers))
+	for i, p := range followers {
+		t.line("slave"+strconv.Itoa(i), fmt.Sprintf("ip=%s,port=%d,state=online,offset=%d,lag=%d",
+			p.host, p.port, p.Match, int64(p.heard.Seconds())))
+	}
+}
+
+func infoMaster(t *infoText, view command.View) {
+	st := &t.status
+	host, port := splitAddr(view.LeaderAddr)
+	age := st.StalenessMS
+	if age > 0 {
+		age /= 1000
+	}
+	t.line("role", "slave")
+	t.line("master_host", host)
+	t.line("master_port", port)
+	if view.Leader != 0 {
+		t.line("master_link_status", "up")
+	} else {
+		t.line("master_link_status", "down")
+	}
+	t.line("master_last_io_seconds_ago", age)
+	t.line("master_sync_in_progress", 0)
+	t.line("slave_read_repl_offset", st.Commit)
+	t.line("slave_repl_offset", st.Applied)
+	if view.Leader == 0 {
+		t.line("master_link_down_since_seconds", age)
+	}
+	t.line("slave_priority", 100)
+	t.line("slave_read_only", 0) // writes are forwarded
+	t.line("replica_announced", 1)
+	t.line("connected_slaves", 0)
 }
 
 func infoRaft(t *infoText) {
@@ -264,6 +288,8 @@ func infoRaft(t *infoText) {
 	t.line("raft_elections", st.Elections)
 	t.line("raft_lease_reads", st.LeaseReads)
 	t.line("raft_round_reads", st.RoundReads)
+	t.line("raft_staleness_ms", st.StalenessMS)
+	t.line("raft_max_staleness_ms", st.MaxStalenessMS)
 	t.line("raft_space", st.Space)
 	t.line("raft_node_space", st.NodeSpace)
 	t.line("raft_free_disk_bytes", st.FreeDisk)
@@ -312,7 +338,7 @@ func infoErrorStats(t *infoText) {
 	}
 }
 
-func infoCluster(t *infoText) { t.line("cluster_enabled", 0) }
+func infoCluster(t *infoText) { t.line("cluster_enabled", oneIf(t.server.clusterFace.Load())) }
 
 // infoStoreStats are the lines of Stats that the store counts.
 func infoStoreStats(t *infoText) {

@@ -19,36 +19,25 @@ const roleLeader = "leader"
 
 // role answers as Redis does: the leader is the master, all other nodes are its replicas.
 func role(s *session, _ [][]byte) resp.Reply {
-	st := s.server.engine.Status()
-	if st.Role == roleLeader {
-		replicas := []resp.Reply{}
-		for _, m := range replicasOf(&st) {
-			host, port := splitAddr(m.ClientAddr)
-			replicas = append(replicas, resp.ArrayOf(resp.NewBulkString(host),
-				resp.NewBulkString(strconv.Itoa(port)),
-				resp.NewBulkString(strconv.FormatUint(m.Match, 10))))
+	nodes, view := s.server.cluster()
+	applied := resp.NewInt(int64(s.server.engine.Status().Applied))
+	if view.Role == roleLeader {
+		list := []resp.Reply{}
+		for _, p := range replicas(nodes) {
+			if !p.down {
+				list = append(list, resp.BulkArray([]string{p.host, strconv.Itoa(p.port),
+					strconv.FormatUint(p.Match, 10)}))
+			}
 		}
-		return resp.ArrayOf(resp.NewBulkString("master"), resp.NewInt(int64(st.Applied)),
-			resp.NewArray(replicas))
+		return resp.ArrayOf(resp.NewBulkString("master"), applied, resp.NewArray(list))
 	}
-	host, port := splitAddr(st.LeaderClientAddr)
+	host, port := splitAddr(view.LeaderAddr)
 	state := "connected"
-	if st.Leader == 0 {
+	if view.Leader == 0 {
 		state = "connect"
 	}
-	return resp.ArrayOf(resp.NewBulkString("slave"), resp.NewBulkString(host),
-		resp.NewInt(int64(port)), resp.NewBulkString(state), resp.NewInt(int64(st.Applied)))
-}
-
-// replicasOf lists the other members that the leader hears from.
-func replicasOf(st *command.Status) []command.Member {
-	var others []command.Member
-	for _, m := range st.Members {
-		if !m.Self && m.Active {
-			others = append(others, m)
-		}
-	}
-	return others
+	return resp.ArrayOf(resp.NewBulkString("slave"), resp.NewBulkString(host), resp.NewInt(int64(port)),
+		resp.NewBulkString(state), applied)
 }
 
 // splitAddr returns the parts of host:port, zero values for what is none.
@@ -66,13 +55,41 @@ func serverTime(*session, [][]byte) resp.Reply {
 	return resp.BulkArray([]string{strconv.FormatInt(us/1e6, 10), strconv.FormatInt(us%1e6, 10)})
 }
 
-// wait is WAIT numreplicas timeout, where a timeout of 0 is none.
+// wait is WAIT numreplicas timeout.
 func wait(s *session, args [][]byte) resp.Reply {
 	n, ok := parseInt(args[1])
 	if !ok {
 		return errNotInteger
 	}
-	limit, refusal := parseTimeout(args[2])
+	return s.awaitReplicas(n, args[2])
+}
+
+// waitAOF is WAITAOF numlocal numreplicas timeout. A node applies, and answers, only what its own log
+// has on disk.
+func waitAOF(s *session, args [][]byte) resp.Reply {
+	local, localOK := parseInt(args[1])
+	n, ok := parseInt(args[2])
+	switch {
+	case !localOK:
+		return errNotInteger
+	case local < 0 || local > 1:
+		return errLocalRange
+	case !ok:
+		return errNotInteger
+	case n < 0:
+		return errNegative
+	}
+	others := s.awaitReplicas(n, args[3])
+	if others.IsError() {
+		return others
+	}
+	return resp.ArrayOf(resp.NewInt(1), others)
+}
+
+// awaitReplicas waits until n other nodes have on disk what was acknowledged so far, and returns how many
+// do. The time limit is in milliseconds, 0 is none.
+func (s *session) awaitReplicas(n int64, timeout []byte) resp.Reply {
+	limit, refusal := parseTimeout(timeout)
 	if refusal.IsError() {
 		return refusal
 	}

@@ -50,10 +50,12 @@ func TestRole(t *testing.T) {
 	c := s.dial(t)
 	c.send(request("ROLE"))
 	c.want("*3\r\n$6\r\nmaster\r\n:7\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n7002\r\n$1\r\n6\r\n")
-	s.engine.status = command.Status{Role: "follower", Leader: 2, LeaderClientAddr: "[::1]:7002", Applied: 5}
+	s.engine.set(func(st *command.Status) {
+		*st = command.Status{Role: "follower", Leader: 2, LeaderClientAddr: "[::1]:7002", Applied: 5}
+	})
 	c.send(request("ROLE"))
 	c.want("*5\r\n$5\r\nslave\r\n$3\r\n::1\r\n:7002\r\n$9\r\nconnected\r\n:5\r\n")
-	s.engine.status = command.Status{Role: "candidate"}
+	s.engine.set(func(st *command.Status) { *st = command.Status{Role: "candidate"} })
 	c.send(request("ROLE"))
 	c.want("*5\r\n$5\r\nslave\r\n$0\r\n\r\n:0\r\n$7\r\nconnect\r\n:0\r\n")
 }
@@ -107,7 +109,7 @@ func TestSave(t *testing.T) {
 	<-entered
 	release <- errors.New("disk full")
 	c.want("-ERR disk full\r\n")
-	s.engine.status.LastSave = 1234
+	s.engine.set(func(st *command.Status) { st.LastSave = 1234 })
 	if got := c.call("LASTSAVE"); got != ":1234\r\n" {
 		t.Errorf("got %q", got)
 	}
@@ -136,7 +138,7 @@ func TestRaftCommand(t *testing.T) {
 
 func TestInfo(t *testing.T) {
 	s := startServer(t, Config{Version: "1.2.3"})
-	s.engine.status.FSM.DB[3] = fsm.DBStats{Keys: 10, Expires: 4}
+	s.engine.set(func(st *command.Status) { st.FSM.DB[3] = fsm.DBStats{Keys: 10, Expires: 4} })
 	c := s.dial(t)
 	c.call("GET", "a")
 	c.call("SET", "a", "b")
@@ -172,7 +174,9 @@ func TestInfo(t *testing.T) {
 	if got := c.call("INFO", "commandstats", "errorstats"); strings.Contains(got, "cmdstat_get") || strings.Contains(got, "errorstat_") {
 		t.Errorf("after RESETSTAT: %q", got)
 	}
-	s.engine.status = command.Status{Role: "follower", Leader: 2, LeaderClientAddr: "10.0.0.1:7002"}
+	s.engine.set(func(st *command.Status) {
+		*st = command.Status{Role: "follower", Leader: 2, LeaderClientAddr: "10.0.0.1:7002"}
+	})
 	if got := c.call("INFO", "replication"); !strings.Contains(got, "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:7002\r\nmaster_link_status:up\r\n") {
 		t.Errorf("got %q", got)
 	}

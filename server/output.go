@@ -13,7 +13,10 @@ const (
 	// queuedMax bounds, in bytes, the replies that wait for a client who does not read them.
 	queuedMax = 256 << 20
 	// stalledMax is how long a client may read nothing while so much waits for it.
-	stalledMax  = time.Minute
+	stalledMax = time.Minute
+	// pushedMax bounds what waits for a client when messages come that it did not ask for one by one. A
+	// client that is further behind is disconnected.
+	pushedMax   = 32 << 20
 	writePiece  = 1 << 20  // bytes that one blocking write is asked to move
 	queuedPiece = 16 << 10 // bytes that short replies are collected in
 )
@@ -23,7 +26,8 @@ var errStalled = errors.New("client does not read its replies")
 // output is the writing side of a connection. A client may send a long pipeline and only then read
 // the replies; if we stopped reading because it does not, both would wait for ever. So what the
 // socket does not take at once is queued, and written by a goroutine that lives until the queue is
-// empty. Only the goroutine of the session calls send.
+// empty. Only the goroutine of the session calls send. Anyone may call push, once the session has
+// called queueAll.
 type output struct {
 	conn  net.Conn
 	raw   syscall.RawConn // nil when the connection has none
@@ -33,6 +37,7 @@ type output struct {
 	written int
 	once    func(fd uintptr) bool
 
+	noTry  bool        // everything goes through the queue, so that pushes do not cut replies in two
 	active atomic.Bool // the goroutine is running; becomes true and false under mu
 	mu     sync.Mutex
 	queue  [][]byte
@@ -59,7 +64,7 @@ func (o *output) send(b []byte) (kept bool) {
 	}
 	o.meter.out.Add(int64(len(b)))
 	o.meter.writes.Add(1)
-	if !o.active.Load() {
+	if !o.noTry && !o.active.Load() {
 		n := o.try(b)
 		if n == len(b) {
 			return false
@@ -92,11 +97,7 @@ func (o *output) enqueue(b []byte) (kept bool) {
 	} else {
 		o.enqueueSmall(b)
 	}
-	o.queued += len(b)
-	if !o.active.Load() {
-		o.active.Store(true)
-		go o.drain()
-	}
+	o.grown(len(b))
 	for o.queued > queuedMax && o.failed == nil {
 		o.mu.Unlock()
 		o.awaitRoom()
@@ -105,11 +106,38 @@ func (o *output) enqueue(b []byte) (kept bool) {
 	return kept
 }
 
+// grown notes that bytes were queued, and sees to it that they are written.
+func (o *output) grown(n int) {
+	o.queued += n
+	if !o.active.Load() {
+		o.active.Store(true)
+		go o.drain()
+	}
+}
+
+// queueAll makes way for push: from now on the session does not write by itself.
+func (o *output) queueAll() { o.noTry = true }
+
+// push queues a copy of b and waits for nothing. A client that does not keep up is disconnected.
+func (o *output) push(b []byte) {
+	o.meter.out.Add(int64(len(b)))
+	o.mu.Lock()
+	late := o.queued+len(b) > pushedMax
+	if o.failed == nil && !late {
+		o.enqueueSmall(b)
+		o.grown(len(b))
+	}
+	o.mu.Unlock()
+	if late {
+		o.fail(errStalled)
+	}
+}
+
 // enqueueSmall copies b, so that a short reply does not hold on to a large buffer.
 func (o *output) enqueueSmall(b []byte) {
 	last := len(o.queue) - 1
 	if last < 0 || cap(o.queue[last])-len(o.queue[last]) < len(b) {
-		o.queue = append(o.queue, make([]byte, 0, queuedPiece))
+		o.queue = append(o.queue, make([]byte, 0, max(queuedPiece, len(b))))
 		last++
 	}
 	o.queue[last] = append(o.queue[last], b...)

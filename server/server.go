@@ -35,6 +35,9 @@ type Config struct {
 	// time: 512 MiB if 0.
 	MaxMemoryClients int64
 
+	ClusterFace    bool   // speak Redis Cluster; changed by CONFIG SET cluster-face
+	SentinelMaster string // name of the leader in SENTINEL commands, mymaster if empty
+
 	LogLevel zap.AtomicLevel // changed by CONFIG SET loglevel
 	Logger   *zap.Logger
 	DataDir  string
@@ -61,6 +64,8 @@ type Server struct {
 	log     *zap.Logger
 	started time.Time
 	runID   string
+	// clusterID and nodeID never change while the process runs.
+	clusterID, nodeID uint64
 
 	limits     limits
 	maxClients atomic.Int64
@@ -69,6 +74,10 @@ type Server struct {
 	stats      stats
 	pause      pause
 	saving     atomic.Bool // BGSAVE or SAVE is running
+
+	clusterFace atomic.Bool
+	hub         *hub
+	watch       watch
 
 	ctx    context.Context // ends when the server closes
 	cancel context.CancelFunc
@@ -92,6 +101,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	if cfg.Advertise == "" {
 		cfg.Advertise = cfg.Listen
 	}
+	cfg.SentinelMaster = cmp.Or(cfg.SentinelMaster, sentinelMasterDefault)
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
@@ -99,7 +109,10 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 		cfg.LogLevel = zap.NewAtomicLevel()
 	}
 	s := &Server{cfg: cfg, table: table, engine: engine, log: cfg.Logger.Named("server"),
-		started: time.Now(), runID: newRunID(), sessions: map[int64]*session{}}
+		started: time.Now(), runID: newRunID(), sessions: map[int64]*session{}, hub: newHub()}
+	st := engine.Status()
+	s.clusterID, s.nodeID = st.ClusterID, st.NodeID
+	s.clusterFace.Store(cfg.ClusterFace)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.limits.budget = newBudget(cmp.Or(cfg.MaxMemoryClients, memoryClientsDefault))
 	s.limits.bulkMax.Store(cfg.ProtoMaxBulkLen)
@@ -121,6 +134,8 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.listener = ln
 	s.mu.Unlock()
 	go s.stats.sampleUntil(s.ctx)
+	go s.watchCluster()
+	go s.watchProgress()
 	return redcon.Serve(&guardListener{Listener: ln, server: s}, serveCommands, s.accept, s.closed)
 }
 

@@ -38,18 +38,20 @@ type session struct {
 	replies  replyMode
 	skip     bool // CLIENT REPLY SKIP: the next reply is not sent
 	leaving  bool // nothing further is executed
+	subs     subscriptions
 
 	// A pipeline borrows this; an idle session has none.
 	*workspace
 
 	// Shared.
-	killed  atomic.Bool
-	db      atomic.Int32
-	proto   atomic.Int32
-	lastUse atomic.Int64 // when the last pipeline began, as mark
-	last    atomic.Pointer[route]
-	mu      sync.Mutex
-	profile profile
+	killed   atomic.Bool
+	db       atomic.Int32
+	readOnly atomic.Bool // READONLY: a follower may answer reads from what it has
+	proto    atomic.Int32
+	lastUse  atomic.Int64 // when the last pipeline began, as mark
+	last     atomic.Pointer[route]
+	mu       sync.Mutex
+	profile  profile
 }
 
 // profile is what a client has told about itself.
@@ -178,6 +180,7 @@ func (s *session) kill() {
 // end is called when nothing will be read any more.
 func (s *session) end() {
 	s.cancel()
+	s.dropAll()
 	s.guard.release()
 	s.guard.abandon()
 }

@@ -31,6 +31,9 @@ type nodeFlags struct {
 	Join          []string `help:"Join the cluster that nodes at these client addresses belong to: host:port,... On the first start only, and not by the nodes in --cluster."`
 
 	Reads             string        `help:"What reads wait for: linearizable, lease or local." default:"lease" enum:"linearizable,lease,local"`
+	MaxStaleness      time.Duration `help:"How old what a local read returns may be; 0 is no bound." default:"10s"`
+	ClusterFace       bool          `help:"Speak the Redis Cluster protocol: slots, MOVED, one shard with the leader as its master."`
+	SentinelMaster    string        `help:"Name of the leader in SENTINEL commands." default:"mymaster"`
 	SnapshotLogBytes  size          `help:"Make a snapshot and truncate the log when the log has grown by this much." default:"64mb"`
 	CacheBytes        size          `help:"Memory for hot keys; the block cache gets as much again, 64mb at least." default:"256mb"`
 	MinFreeDisk       size          `help:"Disk space to keep free: with less, writes that make the data grow are refused." default:"256mb"`
@@ -85,7 +88,7 @@ func (*serveCmd) Run(s *nodeFlags) error {
 	stop := make(chan struct{})
 	srv := server.New(server.Config{Listen: s.Listen, Advertise: s.Advertise, MaxClients: s.Maxclients,
 		ProtoMaxBulkLen: int64(s.ProtoMaxBulkLen), MaxMemoryClients: int64(s.MaxmemoryClients), LogLevel: level, Logger: logger, DataDir: s.DataDir,
-		Version: version, Shutdown: sync.OnceFunc(func() { close(stop) })}, node.Table(), node)
+		Version: version, ClusterFace: s.ClusterFace, SentinelMaster: s.SentinelMaster, Shutdown: sync.OnceFunc(func() { close(stop) })}, node.Table(), node)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	logger.Info("ready", zap.Uint64("id", node.Status().NodeID), zap.String("clients", ln.Addr().String()),
@@ -142,9 +145,12 @@ func (s *nodeFlags) wait(node *redoubt.Node, srv *server.Server, served <-chan e
 // config turns the flags into the node's configuration.
 func (s *nodeFlags) config() (redoubt.Config, error) {
 	cfg := redoubt.Config{ID: s.ID, DataDir: s.DataDir, RaftListen: s.RaftListen, RaftAdvertise: s.RaftAdvertise,
-		ClientAdvertise: s.Advertise, Reads: redoubt.Reads(s.Reads), SnapshotLogBytes: int64(s.SnapshotLogBytes),
+		ClientAdvertise: s.Advertise, Reads: redoubt.Reads(s.Reads), MaxStaleness: s.MaxStaleness, SnapshotLogBytes: int64(s.SnapshotLogBytes),
 		CacheBytes: int64(s.CacheBytes), MinFreeDisk: int64(s.MinFreeDisk), HeartbeatInterval: s.HeartbeatInterval,
 		ElectionTimeout: s.ElectionTimeout, RequestTimeout: s.RequestTimeout, AcceptLoss: s.AcceptLoss}
+	if s.MaxStaleness == 0 {
+		cfg.MaxStaleness = -1 // none, where 0 stands for the default
+	}
 	if s.MinFreeDisk == 0 {
 		cfg.MinFreeDisk = -1 // none, where 0 stands for the default
 	}

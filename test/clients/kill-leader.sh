@@ -15,12 +15,12 @@ every_node_has_the_journal() {
 	"$gored" verify --addrs "$addresses" --journal "$journal"
 }
 
-# under_load NAME ACTION runs the action while the writer runs, then verifies.
+# under_load NAME ACTION runs the action while $writer_program runs.
 under_load() {
 	local name=$1 action=$2 writer
 	journal=$work/journal.$name
 	: >"$journal"
-	"$gored" write --addrs "$addresses" --journal "$journal" --prefix "$name" --pause-max "$pause_max" \
+	"${writer_program[@]}" --journal "$journal" --prefix "$name" --pause-max "$pause_max" \
 		>"$work/writer.out" 2>&1 </dev/null &
 	writer=$!
 	journal_grows 2000 && "$action" && journal_grows 2000
@@ -72,6 +72,7 @@ survives() {
 }
 
 kill_leader_checks() {
+	writer_program=("$gored" write --addrs "$addresses")
 	survives "after kill -9 of the leader" leader kill_the_leader
 	survives "past a paused leader" paused pause_the_leader
 	pause_max=30s # here the pause is the start of three nodes

@@ -1,5 +1,6 @@
-// Command gored drives a Redoubt cluster through go-redis: it checks commands on
-// every node, writes a load whose outcomes it journals, and verifies a journal.
+// Command gored drives a Redoubt cluster through go-redis and rueidis: it checks commands
+// on every node, writes a load whose outcomes it journals, through every node or through a
+// client that follows the leader, and verifies a journal.
 //
 // It is a module of its own so that the product's go.mod names no client library.
 package main
@@ -22,6 +23,7 @@ type config struct {
 	addrs    []string
 	journal  string
 	prefix   string
+	library  string
 	workers  int
 	pauseMax time.Duration
 }
@@ -35,7 +37,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: gored check|write|verify --addrs host:port,... [flags]")
+		return errors.New("usage: gored check|write|follow|verify --addrs host:port,... [flags]")
 	}
 	cfg, err := parse(args[0], args[1:])
 	if err != nil {
@@ -48,6 +50,8 @@ func run(args []string) error {
 		return check(ctx, cfg)
 	case "write":
 		return write(ctx, cfg)
+	case "follow":
+		return follow(ctx, cfg)
 	case "verify":
 		return verify(ctx, cfg)
 	}
@@ -59,6 +63,7 @@ func parse(name string, args []string) (config, error) {
 	addrs := flags.String("addrs", "", "client addresses of the nodes, separated by commas")
 	journal := flags.String("journal", "", "file of outcomes")
 	prefix := flags.String("prefix", "gored", "prefix of the keys written")
+	library := flags.String("library", "", "for follow: the client to use")
 	workers := flags.Int("workers", 12, "concurrent writers")
 	pauseMax := flags.Duration("pause-max", time.Minute, "longest time without an acknowledged write")
 	if err := flags.Parse(args); err != nil {
@@ -68,7 +73,7 @@ func parse(name string, args []string) (config, error) {
 		return config{}, errors.New("--addrs is missing")
 	}
 	return config{
-		addrs: strings.Split(*addrs, ","), journal: *journal, prefix: *prefix,
+		addrs: strings.Split(*addrs, ","), journal: *journal, prefix: *prefix, library: *library,
 		workers: *workers, pauseMax: *pauseMax,
 	}, nil
 }
