@@ -116,14 +116,14 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	switch {
-	case c.ID != 0 || c.joining:
+	case c.ID != 0:
 	case len(c.Cluster) == 0:
 		c.ID = 1
 	default:
 		c.ID = c.founderID()
 	}
 	if len(c.Cluster) > 0 && c.ID == 0 {
-		return c, fmt.Errorf("the node has no id, and its address for other nodes (%q) is not in the cluster %s", c.RaftAdvertise, FormatCluster(c.Cluster))
+		return c, fmt.Errorf("the node has no id (--id), and its address for other nodes (%q) is not in the cluster %s", c.RaftAdvertise, FormatCluster(c.Cluster))
 	}
 	if len(c.Cluster) > 0 && c.Cluster[c.ID] == "" {
 		return c, fmt.Errorf("node id %d is not in the cluster %s", c.ID, FormatCluster(c.Cluster))
