@@ -3,6 +3,7 @@ package raftnode_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -84,7 +85,8 @@ func (c *cluster) awaitRemoved(id uint64) {
 func TestGrowAndShrink(t *testing.T) {
 	c := newCluster(t, 1, 21, nil)
 	stop, done := make(chan struct{}), make(chan *outcomes)
-	go func() { done <- load(c, 2, 1<<20, stop) }()
+	nodes := maps.Clone(c.nodes)
+	go func() { done <- load(nodes, 2, 1<<20, stop) }()
 	c.eventually("there is load", func() bool { return len(c.nodes[1].machine.items()) > 10 })
 	for id := uint64(2); id <= 5; id++ {
 		if got := c.join(c.ids[len(c.ids)-1]); got != id {

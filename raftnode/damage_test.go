@@ -167,7 +167,7 @@ func overwrite(fs vfs.FS, path string, data []byte) error {
 func TestOlderCopy(t *testing.T) {
 	for seed := int64(12); seed < 22; seed++ {
 		c := newCluster(t, 3, seed, nil)
-		load(c, 1, 5, nil)
+		load(c.nodes, 1, 5, nil)
 		c.agree()
 		if c.leader() == 3 {
 			if err := c.nodes[3].Transfer(1, timeout); err != nil {
@@ -175,7 +175,7 @@ func TestOlderCopy(t *testing.T) {
 			}
 		}
 		older := c.fs[3].CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
-		load(c, 2, 10, nil)
+		load(c.nodes, 2, 10, nil)
 		c.agree()
 		leader := c.leader()
 		before := c.nodes[leader].Status()

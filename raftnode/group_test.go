@@ -37,10 +37,10 @@ func (o *outcomes) check(t *testing.T, applied []string) {
 }
 
 // load proposes from several clients on every node until stop is closed or each did n.
-func load(c *cluster, clients, n int, stop <-chan struct{}) *outcomes {
+func load(nodes map[uint64]*node, clients, n int, stop <-chan struct{}) *outcomes {
 	o := &outcomes{err: make(map[string]error)}
 	var wg sync.WaitGroup
-	for id, node := range c.nodes {
+	for id, node := range nodes {
 		for client := range clients {
 			wg.Add(1)
 			go func() {
@@ -71,7 +71,7 @@ func load(c *cluster, clients, n int, stop <-chan struct{}) *outcomes {
 
 func TestProposeOnEveryNode(t *testing.T) {
 	c := newCluster(t, 3, 1, nil)
-	o := load(c, 8, 50, nil)
+	o := load(c.nodes, 8, 50, nil)
 	for payload, err := range o.err {
 		if err != nil {
 			t.Errorf("%s: %v", payload, err)
@@ -84,7 +84,7 @@ func TestLossyNetwork(t *testing.T) {
 	c := newCluster(t, 3, 2, nil)
 	c.leader()
 	c.net.lossy(0.05, 0.1)
-	o := load(c, 4, 60, nil)
+	o := load(c.nodes, 4, 60, nil)
 	c.net.lossy(0, 0)
 	if err := c.propose(1, "last"); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestLeaderCutOff(t *testing.T) {
 	c := newCluster(t, 3, 3, nil)
 	stop := make(chan struct{})
 	done := make(chan *outcomes)
-	go func() { done <- load(c, 4, 1<<20, stop) }()
+	go func() { done <- load(c.nodes, 4, 1<<20, stop) }()
 	for range 4 {
 		old := c.leader()
 		c.net.isolate(old, true)
@@ -263,7 +263,7 @@ func TestCrashOfAll(t *testing.T) {
 	for round := range 4 {
 		stop := make(chan struct{})
 		done := make(chan *outcomes)
-		go func() { done <- load(c, 3, 1<<20, stop) }()
+		go func() { done <- load(c.nodes, 3, 1<<20, stop) }()
 		target := c.nodes[1]
 		start := target.Status().Applied
 		c.eventually("progress", func() bool { return target.Status().Applied > start+100 })
@@ -318,7 +318,7 @@ func TestSnapshotCatchUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.stop(away)
-	load(c, 4, 100, nil)
+	load(c.nodes, 4, 100, nil)
 	c.eventually("a truncated log", func() bool {
 		for _, n := range c.nodes {
 			if n.Status().FirstIndex < 50 {
@@ -349,7 +349,7 @@ func TestSnapshotCatchUp(t *testing.T) {
 func TestWipedNode(t *testing.T) {
 	c := newCluster(t, 3, 9, nil)
 	c.leader()
-	load(c, 1, 5, nil)
+	load(c.nodes, 1, 5, nil)
 	c.agree()
 	leader := c.leader()
 	if leader == 3 { // it must go on leading, with what it remembers of node 3
@@ -396,7 +396,7 @@ func TestTransfer(t *testing.T) {
 	old := c.leader()
 	stop := make(chan struct{})
 	done := make(chan *outcomes)
-	go func() { done <- load(c, 2, 1<<20, stop) }()
+	go func() { done <- load(c.nodes, 2, 1<<20, stop) }()
 	for _, asked := range []uint64{old, old%3 + 1} { // at the leader and through a follower
 		to := c.leader()%3 + 1
 		if err := c.nodes[asked].Transfer(to, timeout); err != nil {
@@ -421,7 +421,7 @@ func TestTransfer(t *testing.T) {
 
 func TestSingleNode(t *testing.T) {
 	c := newCluster(t, 1, 11, nil)
-	load(c, 4, 50, nil)
+	load(c.nodes, 4, 50, nil)
 	if err := c.nodes[1].ReadBarrier(); err != nil {
 		t.Fatal(err)
 	}
