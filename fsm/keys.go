@@ -12,6 +12,7 @@ import (
 //
 //	meta    'm' | name
 //	row     'r' | space 4 | slot 2 | hash 6 | user key            -> row.go
+//	page    'p' | space 4 | collection 8 | page 4                 -> row.go, node.go
 //	expiry  'x' | space 4 | expire-at 8 | slot 2 | hash 6 | user key  -> nothing
 //
 // Numbers are big-endian. A space is the physical keyspace that a logical database has at the
@@ -22,6 +23,7 @@ import (
 const (
 	tableMeta   = 'm'
 	tableRow    = 'r'
+	tablePage   = 'p'
 	tableExpiry = 'x'
 
 	spacePrefix  = 1 + 4
@@ -54,6 +56,19 @@ func appendSpace(dst []byte, table byte, space uint32) []byte {
 func appendRowKey(dst []byte, space uint32, position uint64, key []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(appendSpace(dst, tableRow, space), position)
 	return append(dst, key...)
+}
+
+// appendEntryKey is the key of a row or a page, whose space has pageBit.
+func appendEntryKey(dst []byte, space uint32, hash uint64, key []byte) []byte {
+	if space&pageBit != 0 {
+		return append(appendSpace(dst, tablePage, space&^pageBit), key...)
+	}
+	return appendRowKey(dst, space, keyPosition(key, hash), key)
+}
+
+// appendCollection is at the beginning of the keys of all pages of a collection.
+func appendCollection(dst []byte, space uint32, root uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendSpace(dst, tablePage, space), root)
 }
 
 func appendExpiryKey(dst []byte, space uint32, at int64, position uint64, key []byte) []byte {

@@ -9,6 +9,7 @@ import (
 // header is what bookkeeping needs to know of a row.
 type header struct {
 	exists   bool
+	root     uint64 // of the pages of a collection, 0: there are none
 	expireAt int64  // 0 means never
 	sum      uint64 // see rowSum
 }
@@ -30,9 +31,9 @@ type change struct {
 type pending struct {
 	index     table[int32] // cacheID -> last change, counted from 1
 	changes   []change
-	dropped   []uint32 // spaces
-	bytes     int64    // keys and values held
-	minExpire int64    // at or below every expiry time in changes
+	dropped   []dropped
+	bytes     int64 // keys and values held
+	minExpire int64 // at or below every expiry time in changes
 
 	rows []Row         // the new ones: room that is used again
 	view *pebble.Batch // see overlay; nil when it is to be made anew
@@ -90,8 +91,32 @@ func (p *pending) noteExpiry(row *Row) {
 
 // drop removes a whole space.
 func (p *pending) drop(space uint32) {
-	p.dropped = append(p.dropped, space)
+	p.dropped = append(p.dropped, dropped{space: space})
 	p.closeView()
+}
+
+// dropPages removes the pages of a collection.
+func (p *pending) dropPages(space uint32, root uint64) {
+	p.dropped = append(p.dropped, dropped{space, root})
+	p.closeView()
+}
+
+// dropped is a range of rows that is gone: a whole space, or the pages of a collection.
+type dropped struct {
+	space uint32
+	root  uint64 // 0: the space
+}
+
+func (d dropped) writeTo(b *pebble.Batch) error {
+	if d.root != 0 {
+		return b.DeleteRange(appendCollection(nil, d.space, d.root), appendCollection(nil, d.space, d.root+1), nil)
+	}
+	for _, table := range []byte{tableRow, tablePage, tableExpiry} {
+		if err := b.DeleteRange(appendSpace(nil, table, d.space), appendSpace(nil, table, d.space+1), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeTo adds the effects to b.
@@ -104,12 +129,9 @@ func (p *pending) writeTo(b *pebble.Batch) error {
 		}
 	}
 	// Last, so that it covers what was written to a space before it was dropped.
-	for _, space := range p.dropped {
-		for _, table := range []byte{tableRow, tableExpiry} {
-			from, to := appendSpace(nil, table, space), appendSpace(nil, table, space+1)
-			if err := b.DeleteRange(from, to, nil); err != nil {
-				return err
-			}
+	for _, d := range p.dropped {
+		if err := d.writeTo(b); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -117,19 +139,21 @@ func (p *pending) writeTo(b *pebble.Batch) error {
 
 func (c *change) writeTo(b *pebble.Batch) error {
 	e, now := c.entry, c.header()
-	position := keyPosition(e.key, e.hash)
-	rowSize, expirySize := rowPrefix+len(e.key), expiryPrefix+len(e.key)
+	rowSize := rowPrefix + len(e.key)
+	if e.space&pageBit != 0 {
+		rowSize = spacePrefix + len(e.key)
+	}
 	switch {
 	case now.exists:
 		op := b.SetDeferred(rowSize, c.row.encodedSize())
-		appendRowKey(op.Key[:0], e.space, position, e.key)
+		appendEntryKey(op.Key[:0], e.space, e.hash, e.key)
 		c.row.encode(op.Value)
 		if err := op.Finish(); err != nil {
 			return err
 		}
 	case c.stored.exists:
 		op := b.DeleteDeferred(rowSize)
-		appendRowKey(op.Key[:0], e.space, position, e.key)
+		appendEntryKey(op.Key[:0], e.space, e.hash, e.key)
 		if err := op.Finish(); err != nil {
 			return err
 		}
@@ -137,6 +161,7 @@ func (c *change) writeTo(b *pebble.Batch) error {
 	if now.expireAt == c.stored.expireAt {
 		return nil
 	}
+	position, expirySize := keyPosition(e.key, e.hash), expiryPrefix+len(e.key)
 	if c.stored.expireAt != 0 {
 		op := b.DeleteDeferred(expirySize)
 		appendExpiryKey(op.Key[:0], e.space, c.stored.expireAt, position, e.key)

@@ -8,8 +8,12 @@ import (
 // Kind is the type of the value of a key. The numbers are part of the stored format.
 type Kind uint8
 
-// String is a string of bytes, numbers included.
-const String Kind = 1
+// The kinds. A Page is a part of a collection that does not fit into its row, and no client's key.
+const (
+	String Kind = 1
+	Hash   Kind = 2
+	Page   Kind = 0x40
+)
 
 // Row is the value of a key as commands see it. A Row that was handed out or stored never changes:
 // Value may be shared with replies and with the cache, so nobody writes to it.
@@ -70,7 +74,7 @@ func decodeRow(b []byte) (Row, error) {
 		Version: binary.BigEndian.Uint64(b[1:]),
 		Value:   b[headerSize:],
 	}
-	if r.Kind != String {
+	if r.Kind != String && r.Kind != Hash && r.Kind != Page {
 		return Row{}, errRow
 	}
 	if b[0]&expiryFlag == 0 {

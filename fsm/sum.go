@@ -25,7 +25,7 @@ func headerOf(hash uint64, r *Row) header {
 	if r.Kind == 0 {
 		return header{}
 	}
-	return header{true, r.ExpireAt, rowSum(hash, r)}
+	return header{true, r.root(), r.ExpireAt, rowSum(hash, r)}
 }
 
 // header describes the row of e. Only the writer calls it: that is who may touch the sum.
@@ -36,12 +36,12 @@ func (e *entry) header() header {
 	if e.sum == 0 {
 		e.sum = rowSum(e.hash, &e.row)
 	}
-	return header{true, e.row.ExpireAt, e.sum}
+	return header{true, e.row.root(), e.row.ExpireAt, e.sum}
 }
 
 // header describes what the change leaves of its key.
 func (c *change) header() header {
-	return header{c.row.Kind != 0, c.row.ExpireAt, c.sum}
+	return header{c.row.Kind != 0, c.row.root(), c.row.ExpireAt, c.sum}
 }
 
 // hash is that of the whole logical state at a time of the log. The numbers of spaces are left out:

@@ -34,9 +34,10 @@ type Txn struct {
 	writes      uint64 // calls that wrote, this one included
 	decoder     decoder
 
-	random  uint64 // state of Rand
-	seeded  bool
-	scratch []byte // engine keys
+	random   uint64 // state of Rand
+	seeded   bool
+	scratch  []byte // engine keys
+	pageName [pageKeySize]byte
 
 	snapshot *pebble.Snapshot // see detach
 	frozen   keyspace
@@ -191,7 +192,7 @@ func (tx *Txn) get(space uint32, hash uint64, key []byte) (row Row, closer io.Cl
 	if tx.err != nil {
 		return Row{}, nil
 	}
-	tx.scratch = appendRowKey(tx.scratch[:0], space, keyPosition(key, hash), key)
+	tx.scratch = appendEntryKey(tx.scratch[:0], space, hash, key)
 	var b []byte
 	var err error
 	if tx.snapshot != nil {
@@ -258,13 +259,26 @@ func (tx *Txn) SetExpire(key []byte, at int64) bool {
 func (tx *Txn) space() uint32 { return tx.ks.dbs[tx.db].space }
 
 // replace makes row, or nothing when its Kind is 0, the row of a key in the space of the current
-// database, keeps the counters and the sum, and returns what was there.
+// database, keeps the counters and the sum, and returns what was there. The pages of a collection that was there
+// are dropped, unless row is the same collection.
 func (tx *Txn) replace(space uint32, hash uint64, key []byte, row Row) (before header) {
+	before, after := tx.store(space, hash, key, row)
+	tx.ks.dbs[tx.db].count(before, -1)
+	tx.ks.dbs[tx.db].count(after, +1)
+	if before.root != 0 && before.root != after.root {
+		tx.pending.dropPages(space, before.root)
+	}
+	return before
+}
+
+// store makes row, or nothing when its Kind is 0, what is stored under a key, and returns what was there and what is
+// there now.
+func (tx *Txn) store(space uint32, hash uint64, key []byte, row Row) (before, after header) {
 	if !tx.write {
 		tx.fail(errWriteInRead)
 	}
 	if tx.err != nil {
-		return header{}
+		return header{}, header{}
 	}
 	if row.Kind != 0 {
 		row.Version = tx.index
@@ -282,13 +296,11 @@ func (tx *Txn) replace(space uint32, hash uint64, key []byte, row Row) (before h
 		}
 	}
 	if row.Kind == 0 && !before.exists || tx.err != nil {
-		return before
+		return before, before
 	}
-	after := headerOf(hash, &row)
+	after = headerOf(hash, &row)
 	tx.pending.set(c, row, after.sum)
-	tx.ks.dbs[tx.db].count(before, -1)
-	tx.ks.dbs[tx.db].count(after, +1)
-	return before
+	return before, after
 }
 
 // known returns an entry for a key that has no pending change, and what the engine holds, or will
@@ -322,7 +334,7 @@ func (tx *Txn) FlushDB(db int) {
 	if tx.err != nil || d.keys == 0 {
 		return
 	}
-	if tx.ks.next == math.MaxUint32 { // after four thousand million FLUSHDBs
+	if tx.ks.next == pageBit-1 { // after two thousand million FLUSHDBs
 		tx.fail(errors.New("no space numbers left"))
 		return
 	}
