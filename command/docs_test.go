@@ -44,7 +44,7 @@ func docs(table *Table) []byte {
 		group Group
 		title string
 	}{
-		{GroupString, "Strings"}, {GroupGeneric, "Keys"}, {GroupConnection, "Connection"},
+		{GroupString, "Strings"}, {GroupHash, "Hashes"}, {GroupGeneric, "Keys"}, {GroupConnection, "Connection"},
 		{GroupServer, "Server"}, {GroupCluster, "Cluster face"}, {GroupSentinel, "Sentinel face"},
 		{GroupPubSub, "Publish and subscribe"},
 	} {

@@ -100,32 +100,30 @@ func typeName(kind fsm.Kind) string {
 	switch kind {
 	case fsm.String:
 		return "string"
+	case fsm.Hash:
+		return "hash"
 	}
 	return "unknown"
 }
 
 func cmdRename(tx *fsm.Txn, args [][]byte) resp.Reply {
-	row := tx.Lookup(args[1])
-	if row == nil {
+	if tx.Lookup(args[1]) == nil {
 		return errNoSuchKey
 	}
 	if !bytes.Equal(args[1], args[2]) {
-		tx.Keep(args[2], *row)
-		tx.Delete(args[1])
+		tx.Rename(args[1], args[2])
 	}
 	return resp.OK
 }
 
 func cmdRenameNX(tx *fsm.Txn, args [][]byte) resp.Reply {
-	row := tx.Lookup(args[1])
-	if row == nil {
+	if tx.Lookup(args[1]) == nil {
 		return errNoSuchKey
 	}
 	if tx.Lookup(args[2]) != nil { // which is so when the names are the same, too
 		return resp.NewInt(0)
 	}
-	tx.Keep(args[2], *row)
-	tx.Delete(args[1])
+	tx.Rename(args[1], args[2])
 	return resp.NewInt(1)
 }
 
@@ -174,12 +172,12 @@ func cmdMove(tx *fsm.Txn, args [][]byte) resp.Reply {
 // putInto stores a row in another database, unless it has this key and must not lose it.
 func putInto(tx *fsm.Txn, db int, key []byte, row *fsm.Row, replace bool) bool {
 	from := tx.Use(db)
-	defer tx.Use(from)
-	if !replace && tx.Lookup(key) != nil {
-		return false
+	taken := !replace && tx.Lookup(key) != nil
+	tx.Use(from)
+	if !taken {
+		tx.CopyTo(db, key, *row)
 	}
-	tx.Keep(key, *row)
-	return true
+	return !taken
 }
 
 func cmdDBSize(tx *fsm.Txn, _ [][]byte) resp.Reply { return resp.NewInt(tx.Count(tx.DB())) }

@@ -82,6 +82,9 @@ func inspect(tx *fsm.Txn, key []byte, f func(row *fsm.Row) resp.Reply) resp.Repl
 
 func cmdObjectEncoding(tx *fsm.Txn, args [][]byte) resp.Reply {
 	return inspect(tx, args[2], func(row *fsm.Row) resp.Reply {
+		if row.Kind == fsm.Hash {
+			return resp.NewBulkString(hashEncoding(tx.Hash(args[2], row)))
+		}
 		return resp.NewBulkString(encoding(row.Value))
 	})
 }
@@ -96,7 +99,7 @@ func cmdObjectIdleTime(tx *fsm.Txn, args [][]byte) resp.Reply {
 
 func cmdObjectRefCount(tx *fsm.Txn, args [][]byte) resp.Reply {
 	return inspect(tx, args[2], func(row *fsm.Row) resp.Reply {
-		if n, ok := parseInt(row.Value); ok && n >= 0 && n < sharedInts {
+		if n, ok := parseInt(row.Value); row.Kind == fsm.String && ok && n >= 0 && n < sharedInts {
 			return resp.NewInt(sharedRefCount)
 		}
 		return resp.NewInt(privateRefCount)

@@ -72,6 +72,16 @@ func parseScanOptions(args [][]byte) (scanOptions, resp.Reply) {
 	return o, resp.Reply{}
 }
 
+// parseElementScan is parseScanOptions for a scan of elements, which are all of one type.
+func parseElementScan(args [][]byte) (scanOptions, resp.Reply) {
+	for i := 0; i < len(args); i += 2 {
+		if isOption(args[i], "TYPE") {
+			return scanOptions{}, errSyntax
+		}
+	}
+	return parseScanOptions(args)
+}
+
 func (o *scanOptions) match(key []byte, row *fsm.Row) bool {
 	return (o.pattern == nil || Match(o.pattern, key, false)) &&
 		(o.typeName == nil || isType(o.typeName, row.Kind))

@@ -115,6 +115,7 @@ type Group string
 // The groups that have commands.
 const (
 	GroupString     Group = "string"
+	GroupHash       Group = "hash"
 	GroupGeneric    Group = "generic"
 	GroupServer     Group = "server"
 	GroupConnection Group = "connection"

@@ -24,7 +24,7 @@ type Table struct {
 // that contradicts itself or takes the name of another one.
 func NewTable(custom ...Spec) (*Table, error) {
 	t := &Table{byName: map[string]*Spec{}}
-	families := [][]Spec{stringCommands, keyCommands, expireCommands, scanCommands,
+	families := [][]Spec{stringCommands, hashCommands, keyCommands, expireCommands, scanCommands,
 		objectCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
 		clusterCommands, sentinelCommands, pubSubCommands, custom}
 	for _, family := range families {

@@ -52,7 +52,7 @@ func (m *Machine) Apply(entries []Entry, meta []byte) error {
 // run executes one entry. Where the entry was proposed, the client's whole request runs in place
 // of its payload; elsewhere the payload has the same writes.
 func (tx *Txn) run(e *Entry) error {
-	tx.index, tx.seed, tx.writes = e.Index, e.Seed, 0
+	tx.index, tx.seed, tx.writes, tx.roots = e.Index, e.Seed, 0, 0
 	tx.now = max(tx.now, e.Time)
 	tx.agreed = tx.now
 	for i := range e.Batches {

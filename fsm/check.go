@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -73,6 +74,9 @@ func (ks *keyspace) check(r pebble.Reader, pause func() error) error {
 		if err := c.rows(); err != nil {
 			return fmt.Errorf("check of database %d: %w", i, located(err))
 		}
+		if err := c.pageRows(); err != nil {
+			return fmt.Errorf("check of database %d: %w", i, located(err))
+		}
 		if err := c.expiries(); err != nil {
 			return fmt.Errorf("check of database %d: %w", i, located(err))
 		}
@@ -91,6 +95,8 @@ type checker struct {
 	found   database
 	rowsDue uint64 // sum over the rows with an expiry time, and
 	listed  uint64 // over the expiry table: the same
+	owned   uint64 // sum of the pages as the rows of collections have it, and
+	pages   uint64 // of the pages: the same
 	strange string // what a row of these programs would never look like
 }
 
@@ -106,6 +112,8 @@ func (c *checker) differs(kept *database) string {
 		return fmt.Sprintf("the rows add up to %016x, not to %016x", c.found.sum, kept.sum)
 	case c.rowsDue != c.listed:
 		return "the expiry table does not list the expiry times of the rows"
+	case c.owned != c.pages:
+		return fmt.Sprintf("the pages of collections add up to %016x, not to %016x", c.pages, c.owned)
 	}
 	return ""
 }
@@ -121,9 +129,22 @@ func (c *checker) rows() error {
 		}
 		h := headerOf(hash, &row)
 		c.found.count(h, +1)
+		c.owned += row.pages()
 		if h.expireAt != 0 {
 			c.rowsDue += mix(hash + mix(uint64(h.expireAt)))
 		}
+	})
+}
+
+func (c *checker) pageRows() error {
+	return c.walk(tablePage, func(k, v []byte) {
+		row, err := decodeRow(v)
+		if err != nil || row.Kind != Page || len(k) != spacePrefix+pageKeySize || !node(row.Value).valid() {
+			c.strange = fmt.Sprintf("malformed page %q", shorten(k))
+			return
+		}
+		root, id := binary.BigEndian.Uint64(k[spacePrefix:]), binary.BigEndian.Uint32(k[spacePrefix+8:])
+		c.pages += rowSum(pageHash(root, id), &row)
 	})
 }
 

@@ -33,7 +33,7 @@ func (m *Machine) Digest() (uint64, error) {
 	for db := range ks.dbs {
 		d := &ks.dbs[db]
 		writeNumbers(h, uint64(db), uint64(d.keys), uint64(d.expires))
-		for _, table := range []byte{tableRow, tableExpiry} {
+		for _, table := range []byte{tableRow, tablePage, tableExpiry} {
 			if err := digestTable(h, snapshot, table, d.space); err != nil {
 				return 0, fmt.Errorf("digest of database %d: %w", db, located(err))
 			}

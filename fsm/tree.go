@@ -158,18 +158,6 @@ func (c *cursor) rank() uint64 {
 	return rank
 }
 
-// count is the number of entries.
-func (t *tree) count() uint64 {
-	if t.top == 0 {
-		return 0
-	}
-	n := t.tx.page(t.root, t.top)
-	if n == nil {
-		return 0
-	}
-	return n.count()
-}
-
 // insert puts an entry before the place of the cursor, which is of no use afterwards.
 func (c *cursor) insert(key, value []byte) {
 	entry := appendLeafEntry(make([]byte, 0, len(key)+len(value)+4), key, value)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -31,6 +30,7 @@ type Txn struct {
 
 	// Of the entry that is being applied.
 	index, seed uint64
+	roots       uint64 // collections that were given pages
 	writes      uint64 // calls that wrote, this one included
 	decoder     decoder
 

@@ -27,7 +27,7 @@ func (r *Reply) append(dst []byte, proto int) []byte {
 		return appendNumber(dst, ':', r.Int)
 	case Bulk:
 		return r.appendBulk(dst)
-	case Array, Map, Set, Push:
+	case Array, Map, Pairs, Set, Push:
 		return r.appendElems(dst, proto)
 	case Double:
 		return appendDouble(dst, proto, r.Float)
@@ -86,7 +86,7 @@ func (r *Reply) appendBulk(dst []byte) []byte {
 
 func (r *Reply) appendElems(dst []byte, proto int) []byte {
 	mark, elems, count := byte('*'), r.Elems, len(r.Elems)
-	if r.Kind == Map {
+	if r.Kind == Map || r.Kind == Pairs {
 		count &^= 1
 		elems = elems[:count]
 	}
@@ -94,6 +94,8 @@ func (r *Reply) appendElems(dst []byte, proto int) []byte {
 		switch r.Kind {
 		case Map:
 			mark, count = '%', count/2
+		case Pairs:
+			return appendPairs(dst, elems)
 		case Set:
 			mark = '~'
 		case Push:
@@ -180,4 +182,16 @@ func formatDouble(dst []byte, f float64) []byte {
 		dst = append(append(dst, sci[:e]...), 'e')
 	}
 	return strconv.AppendInt(dst, int64(exponent), 10)
+}
+
+// appendPairs writes an array of arrays of two, as RESP3 has it.
+func appendPairs(dst []byte, elems []Reply) []byte {
+	dst = appendNumber(dst, '*', int64(len(elems)/2))
+	for i := range elems {
+		if i%2 == 0 {
+			dst = append(dst, "*2\r\n"...)
+		}
+		dst = elems[i].append(dst, 3)
+	}
+	return dst
 }

@@ -17,6 +17,7 @@ const (
 	Map                   // Elems: key, value, key, value
 	Set                   // Elems
 	Push                  // Elems, out of band
+	Pairs                 // Elems: two by two in RESP3, a flat array in RESP2
 	Double                // Float
 	Boolean               // Int is 0 or 1
 	BigNumber             // Text, decimal digits
@@ -76,6 +77,9 @@ func NewMap(pairs []Reply) Reply { return Reply{Kind: Map, Elems: pairs} }
 
 // NewSet answers with a list that has no order, an array in RESP2.
 func NewSet(elems []Reply) Reply { return Reply{Kind: Set, Elems: elems} }
+
+// NewPairs is an array of arrays of two, which is flat in RESP2.
+func NewPairs(elems []Reply) Reply { return Reply{Kind: Pairs, Elems: elems} }
 
 // NewPush is an out-of-band message, an array in RESP2.
 func NewPush(elems []Reply) Reply { return Reply{Kind: Push, Elems: elems} }

@@ -42,6 +42,8 @@ var encodings = []struct {
 		"*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n", "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n"},
 	{"map without last value", NewMap([]Reply{NewInt(0), NewInt(1), NewInt(2)}),
 		"*2\r\n:0\r\n:1\r\n", "%1\r\n:0\r\n:1\r\n"},
+	{"pairs", NewPairs([]Reply{NewBulkString("a"), NewInt(1), NewBulkString("b"), NewInt(2)}),
+		"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:2\r\n", "*2\r\n*2\r\n$1\r\na\r\n:1\r\n*2\r\n$1\r\nb\r\n:2\r\n"},
 	{"push", NewPush([]Reply{NewBulkString("server-cpu-usage"), NewInt(42)}),
 		"*2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n", ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"},
 	{"true", NewBool(true), ":1\r\n", "#t\r\n"},

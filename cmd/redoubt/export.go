@@ -126,12 +126,51 @@ func (x *exporter) page(keys [][]byte) error {
 		switch kind {
 		case "string":
 			texts = append(texts, keys[i])
+		case "hash":
+			if err := x.hash(keys[i]); err != nil {
+				return err
+			}
 		case "none":
 		default:
 			x.unknown++
 		}
 	}
 	return x.strings(texts)
+}
+
+// hash exports a hash in pieces, however large it is.
+func (x *exporter) hash(key []byte) error {
+	for cursor := "0"; ; {
+		page, err := redis.Values(x.conn.Do("HSCAN", key, cursor, "COUNT", exportPage))
+		if err == nil && len(page) != 2 {
+			err = fmt.Errorf("HSCAN answered %d values", len(page))
+		}
+		if err != nil {
+			return err
+		}
+		fields, err := redis.ByteSlices(page[1], nil)
+		if err != nil {
+			return err
+		}
+		if len(fields) > 0 {
+			x.write(append([][]byte{[]byte("HSET"), key}, fields...)...)
+		}
+		for _, b := range fields {
+			_ = x.bar(len(b))
+		}
+		if cursor, err = redis.String(page[0], nil); err != nil {
+			return err
+		}
+		if cursor == "0" {
+			break
+		}
+	}
+	at, err := redis.Int64(x.conn.Do("PEXPIRETIME", key))
+	if err == nil && at > 0 {
+		x.write([]byte("PEXPIREAT"), key, strconv.AppendInt(nil, at, 10))
+	}
+	x.keys++
+	return err
 }
 
 // each sends a command for every key and returns the replies.

@@ -112,6 +112,31 @@ func (i *importer) take(o model.RedisObject) bool {
 	return i.err == nil
 }
 
+// importBatch is how many fields one command sets.
+const importBatch = 100
+
+func (i *importer) hash(o *model.HashObject) (commands []redis.Args) {
+	commands = append(commands, redis.Args{"DEL", o.Key})
+	var c redis.Args
+	for _, field := range slices.Sorted(maps.Keys(o.Hash)) {
+		if len(c) == 0 {
+			c = redis.Args{"HSET", o.Key}
+		}
+		c = c.Add(field, o.Hash[field])
+		i.bytes += len(field) + len(o.Hash[field])
+		if len(c) >= 2+2*importBatch {
+			commands, c = append(commands, c), nil
+		}
+	}
+	if len(c) > 0 {
+		commands = append(commands, c)
+	}
+	if o.Expiration != nil {
+		commands = append(commands, redis.Args{"PEXPIREAT", o.Key, o.Expiration.UnixMilli()})
+	}
+	return commands
+}
+
 func (i *importer) add(o model.RedisObject) error {
 	var commands []redis.Args
 	switch o := o.(type) {
@@ -121,6 +146,8 @@ func (i *importer) add(o model.RedisObject) error {
 			commands[0] = commands[0].Add("PXAT", o.Expiration.UnixMilli())
 		}
 		i.bytes += len(o.Key) + len(o.Value)
+	case *model.HashObject:
+		commands = i.hash(o)
 	default:
 		i.unknown[o.GetType()]++
 		return nil

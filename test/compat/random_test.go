@@ -22,7 +22,7 @@ func randomCase(seed uint64) testCase {
 		c.steps = append(c.steps, newStep("SELECT", strconv.Itoa(db)), newStep("DBSIZE"),
 			newStep("@scan", "COUNT", "3"))
 		for _, key := range randomKeys {
-			c.steps = append(c.steps, newStep("GET", key), newStep("PEXPIRETIME", key))
+			c.steps = append(c.steps, newStep("GET", key), newStep("@sorted", "HGETALL", key), newStep("PEXPIRETIME", key))
 		}
 	}
 	return c
@@ -57,8 +57,9 @@ func (g generator) pick(from []string) string { return from[g.IntN(len(from))] }
 
 // Words that the templates take; the odd ones among them are odd on purpose.
 var (
-	randomKeys = []string{"a", "b", "c", "k1", "k2", "{t}1", "", "nul\x00key", "\xff\xfe\r\n", "*[?"}
-	randomInts = []string{"0", "1", "-1", "7", "42", "-100", "10000", "2147483648",
+	randomKeys   = []string{"a", "b", "c", "k1", "k2", "{t}1", "", "nul\x00key", "\xff\xfe\r\n", "*[?"}
+	randomFields = []string{"f", "g", "h", "", "f\x00", "\xff", "12", "a longer name of a field"}
+	randomInts   = []string{"0", "1", "-1", "7", "42", "-100", "10000", "2147483648",
 		"9223372036854775807", "-9223372036854775808", "9223372036854775806",
 		"9223372036854775808", "01", "+1", " 1", "1 ", "-0", "", "x", "1.0"}
 	randomFloats = []string{"0.1", "-0.1", "1", "3.0e3", "1e-17", "5e-18", "-1.5e17", ".5", "5.", "+2",
@@ -135,6 +136,24 @@ KEYS <pattern>
 @scan COUNT 2
 @scan MATCH <pattern>
 @scan TYPE string MATCH <pattern> COUNT <int>
+HSET <key> <field> <any>
+HSET <key> <field> <any> <field> <any>
+HMSET <key> <field> <any> <field> <any>
+HSETNX <key> <field> <any>
+HGET <key> <field>
+HMGET <key> <field> <field>
+HDEL <key> <field>
+HDEL <key> <field> <field>
+HLEN <key>
+HSTRLEN <key> <field>
+HEXISTS <key> <field>
+@sorted HGETALL <key>
+@sorted HKEYS <key>
+@sorted HVALS <key>
+HINCRBY <key> <field> <int>
+HINCRBYFLOAT <key> <field> <float>
+@sorted HRANDFIELD <key> 1000
+@sorted HRANDFIELD <key> 1000 WITHVALUES
 RANDOMKEY
 DBSIZE
 SELECT <db>
@@ -153,14 +172,14 @@ func (g generator) call() []string {
 	case 1:
 		words = words[:len(words)-1]
 	}
-	if len(words) == 0 || words[0] == "@scan" && len(words)%2 == 0 {
+	if len(words) == 0 || words[0] == "@scan" && len(words)%2 == 0 || words[0] == "@sorted" && len(words) == 1 {
 		return []string{"DBSIZE"}
 	}
 	return words
 }
 
 func (g generator) words(template string) []string {
-	drawn := map[string][]string{"<key>": randomKeys, "<int>": randomInts, "<float>": randomFloats,
+	drawn := map[string][]string{"<key>": randomKeys, "<field>": randomFields, "<int>": randomInts, "<float>": randomFloats,
 		"<index>": randomIndexes, "<ttl>": randomTTLs, "<time>": randomTimes,
 		"<timems>": randomTimesMS, "<pattern>": randomPatterns, "<db>": randomDBs}
 	if from := drawn[template]; from != nil {

@@ -45,11 +45,17 @@ func run(t target, s step) ([]byte, error) {
 	if s.args[0] == "@scan" {
 		return scanAll(t, s.args[1:])
 	}
-	reply, err := t.call(s.args)
+	args, anyOrder := s.args, s.args[0] == "@sorted"
+	if anyOrder { // a reply whose order is for each server to choose
+		args = args[1:]
+	}
+	reply, err := t.call(args)
 	if err != nil || reply[0] == '-' {
 		return reply, err
 	}
 	switch {
+	case anyOrder:
+		return sorted(reply)
 	case strings.EqualFold(s.args[0], "KEYS"):
 		return sorted(reply)
 	case len(s.args) > 1 && strings.EqualFold(s.args[0]+s.args[1], "COMMANDINFO"):
