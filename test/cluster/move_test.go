@@ -148,7 +148,7 @@ func TestDumps(t *testing.T) {
 	}
 	keep(stringsDump)
 	redis.mustDo("RPUSH", "list", "a", "b")
-	redis.mustDo("HSET", "hash", "a", "1")
+	loadHashes(redis)
 	redis.mustDo("SADD", "set1", "1", "2")
 	redis.mustDo("SADD", "set2", "a", "b")
 	redis.mustDo("ZADD", "zset", "1.5", "a")
@@ -167,14 +167,44 @@ func TestImport(t *testing.T) {
 	hasKeys(t, p.addr)
 	p.mustDo("FLUSHALL")
 	out, err := run("import", "--addr", p.addr, mixedDump)
-	for _, want := range []string{"903 keys written", "2 keys of type set ", "1 keys of type hash ", "--skip-unknown"} {
+	for _, want := range []string{"905 keys written", "2 keys of type set ", "1 keys of type list ", "--skip-unknown"} {
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("%q is not said, %v: %s", want, err, out)
 		}
 	}
+	takeHashes(p)
 	hasKeys(t, p.addr)
+	p.mustDo("HSET", "hash", "old", "field") // goes when the key is imported
 	mustRun(t, "import", "--addr", p.addr, "--skip-unknown", mixedDump)
+	takeHashes(p)
 	hasKeys(t, p.addr)
+}
+
+// loadHashes makes a hash that fits into a listpack, and one that does not.
+func loadHashes(p *process) {
+	p.mustDo("HSET", "hash", "a", "1", "b\x00\r\n", "")
+	for i := range 300 {
+		p.mustDo("HSET", "bighash", fmt.Sprint("field", i), strings.Repeat("v", i))
+	}
+	p.mustDo("PEXPIREAT", "bighash", "4000000000000")
+}
+
+// takeHashes checks the hashes of loadHashes and deletes them.
+func takeHashes(p *process) {
+	p.t.Helper()
+	got := fmt.Sprintf("%q", p.mustDo("HMGET", "hash", "a", "b\x00\r\n"))
+	if n := p.mustDo("HLEN", "hash"); n != 2 || got != `["1" ""]` {
+		p.t.Errorf("the hash has %v fields, %s", n, got)
+	}
+	for i := range 300 {
+		if got := p.mustDo("HGET", "bighash", fmt.Sprint("field", i)); got != strings.Repeat("v", i) {
+			p.t.Fatalf("field %d of the large hash is %.40q", i, got)
+		}
+	}
+	if n, at := p.mustDo("HLEN", "bighash"), p.mustDo("PEXPIRETIME", "bighash"); n != 300 || at != 4000000000000 {
+		p.t.Errorf("the large hash has %v fields and lives until %v", n, at)
+	}
+	p.mustDo("DEL", "hash", "bighash")
 }
 
 // refusedDumps: nothing is written of a file that is damaged or not a dump.
@@ -207,6 +237,7 @@ func TestExport(t *testing.T) {
 	from.start()
 	to.start()
 	loadKeys(t, from.addr)
+	loadHashes(from)
 	file := filepath.Join(t.TempDir(), "keys")
 	mustRun(t, "export", "--addr", from.addr, "--out", file)
 	data, err := os.ReadFile(file)
@@ -226,12 +257,14 @@ func TestExport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	takeHashes(to)
 	hasKeys(t, to.addr)
 	if out := mustRun(t, "export", "--addr", from.addr, "--db", "3", "--out", file); !strings.Contains(out, "301 keys written") {
 		t.Error(out)
 	}
 	if addr, ok := startRedis(t, t.TempDir()); ok {
 		pipeInto(t, addr, data)
+		takeHashes(&process{t: t, addr: addr})
 		hasKeys(t, addr)
 	}
 }
