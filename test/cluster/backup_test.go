@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"redoubt/test/ports"
 )
 
 // run runs a command of the program to its end, and returns what it printed.
@@ -290,7 +292,7 @@ func TestRecover(t *testing.T) {
 	if code := survivor.awaitExit(patience); code != 1 { // it has --cluster still
 		t.Errorf("as a node of the old cluster it exits with %d", code)
 	}
-	survivor.args = []string{"--listen", survivor.addr, "--data-dir", survivor.dir, "--raft-listen", freeAddr(t)}
+	survivor.args = []string{"--listen", survivor.addr, "--data-dir", survivor.dir, "--raft-listen", ports.Cluster.Free(t)}
 	survivor.start()
 	between(t, survivor, counters, marks, marks)
 	if now := survivor.raftField("cluster"); now == id || !strings.Contains(out, now) {
@@ -325,7 +327,7 @@ func TestRecoverUnacknowledged(t *testing.T) {
 	if !strings.Contains(out, "now node 9") {
 		t.Error(out)
 	}
-	leader.args = []string{"--listen", leader.addr, "--data-dir", leader.dir, "--raft-listen", freeAddr(t)}
+	leader.args = []string{"--listen", leader.addr, "--data-dir", leader.dir, "--raft-listen", ports.Cluster.Free(t)}
 	leader.start()
 	if got := leader.mustDo("GET", "unacknowledged"); got != "1" {
 		t.Errorf("it is %v", got)

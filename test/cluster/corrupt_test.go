@@ -19,6 +19,8 @@ import (
 	"redoubt/command"
 	"redoubt/fsm"
 	"redoubt/resp"
+
+	"redoubt/test/ports"
 )
 
 // falsify replaces a value in the state of a stopped node by another of the same length, through the
@@ -183,7 +185,7 @@ func embedded(t *testing.T, roll func(id uint64) string) map[uint64]*redoubt.Nod
 	t.Helper()
 	members := make(map[uint64]string)
 	for id := uint64(1); id <= 3; id++ {
-		members[id] = freeAddr(t)
+		members[id] = ports.Cluster.Free(t)
 	}
 	nodes := make(map[uint64]*redoubt.Node)
 	for id := range members {

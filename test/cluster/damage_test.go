@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"redoubt/test/ports"
 )
 
 // damageLog flips a bit in the last of what a stopped node wrote to its log, and returns the file's name.
@@ -79,7 +81,7 @@ func TestDamagedNode(t *testing.T) {
 
 // TestAcceptLoss damages the log of a node that is alone. It goes on only if it is told to.
 func TestAcceptLoss(t *testing.T) {
-	p := newProcess(t, 1, "--raft-listen", freeAddr(t))
+	p := newProcess(t, 1, "--raft-listen", ports.Cluster.Free(t))
 	p.start()
 	for i := range 50 {
 		p.mustDo("SET", fmt.Sprint("key", i), fmt.Sprint("value", i))
@@ -128,6 +130,6 @@ func TestAcceptLoss(t *testing.T) {
 // TestAcceptLossAmongOthers tells a node that has others to accept a loss.
 func TestAcceptLossAmongOthers(t *testing.T) {
 	p := newProcess(t, 1, "--accept-loss", "--id", "1")
-	p.args = append(p.args, "--cluster", "1="+freeAddr(t)+",2=127.0.0.1:1,3=127.0.0.1:2")
+	p.args = append(p.args, "--cluster", "1="+ports.Cluster.Free(t)+",2=127.0.0.1:1,3=127.0.0.1:2")
 	refused(t, p, "must not accept a loss")
 }

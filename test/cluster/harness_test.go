@@ -18,6 +18,8 @@ import (
 
 	_ "redoubt"
 	_ "redoubt/server"
+
+	"redoubt/test/ports"
 )
 
 // patience is how long a condition may take that should come much sooner.
@@ -72,17 +74,6 @@ type process struct {
 	exitCode int
 }
 
-// freeAddr returns a loopback address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // newProcess prepares a node without starting it.
 func newProcess(t *testing.T, id int, args ...string) *process {
 	t.Helper()
@@ -91,7 +82,7 @@ func newProcess(t *testing.T, id int, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, id: id, addr: freeAddr(t), program: binary, dir: filepath.Join(root, "data"), out: out}
+	p := &process{t: t, id: id, addr: ports.Cluster.Free(t), program: binary, dir: filepath.Join(root, "data"), out: out}
 	p.args = append([]string{"--listen", p.addr, "--data-dir", p.dir}, args...)
 	t.Cleanup(func() {
 		p.kill()
@@ -191,7 +182,7 @@ func newCluster(t *testing.T, args ...string) cluster {
 	var members []string
 	for id := 1; id <= 3; id++ {
 		p := newProcess(t, id, args...)
-		raft := freeAddr(t)
+		raft := ports.Cluster.Free(t)
 		p.args = append(p.args, "--id", fmt.Sprint(id), "--raft-listen", raft)
 		members = append(members, fmt.Sprintf("%d=%s", id, raft))
 		c = append(c, p)

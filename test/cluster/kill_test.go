@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"redoubt/test/ports"
 )
 
 // writer sets keys of its own, one after the other, and counts on a counter that all writers share.
@@ -181,7 +183,7 @@ func TestKillAll(t *testing.T) {
 // TestKillSingle kills a node that is alone.
 func TestKillSingle(t *testing.T) {
 	p := newProcess(t, 1)
-	p.args = append(p.args, "--raft-listen", freeAddr(t))
+	p.args = append(p.args, "--raft-listen", ports.Cluster.Free(t))
 	p.start()
 	var all []*writer
 	for round := range 3 {

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"redoubt/test/ports"
 )
 
 // removedCode is the exit code of a node that was removed.
@@ -16,7 +18,7 @@ const removedCode = 3
 // newMember prepares a node that is alone, or that joins through the client addresses in seeds.
 func newMember(t *testing.T, id int, seeds ...string) *process {
 	t.Helper()
-	p := newProcess(t, id, "--raft-listen", freeAddr(t))
+	p := newProcess(t, id, "--raft-listen", ports.Cluster.Free(t))
 	if len(seeds) > 0 {
 		p.args = append(p.args, "--join", strings.Join(seeds, ","))
 	}
@@ -91,7 +93,7 @@ func TestGrowAndShrink(t *testing.T) {
 		if id == 3 {
 			seed = strings.Replace(c[0].addr, "127.0.0.1", "localhost", 1)
 		}
-		p := newMember(t, id, freeAddr(t), seed) // nobody is at the first
+		p := newMember(t, id, ports.Cluster.Free(t), seed) // nobody is at the first
 		p.start()
 		c = append(c, p)
 		p.awaitVoters(upTo(id)...)
@@ -194,10 +196,10 @@ func TestMovedNode(t *testing.T) {
 			for i, arg := range p.args {
 				switch arg {
 				case "--listen":
-					p.addr = freeAddr(t)
+					p.addr = ports.Cluster.Free(t)
 					p.args[i+1] = p.addr
 				case "--raft-listen":
-					p.args[i+1] = freeAddr(t)
+					p.args[i+1] = ports.Cluster.Free(t)
 				}
 			}
 			p.launch()
@@ -242,7 +244,7 @@ func TestJoinRefusals(t *testing.T) {
 	refusal("ERR no other voter is there to lead", "RAFT", "TRANSFER")
 
 	// Stopped before anybody has let it in.
-	q := newMember(t, 2, freeAddr(t))
+	q := newMember(t, 2, ports.Cluster.Free(t))
 	q.launch()
 	eventually(t, "it says that it has not joined", func() bool { return strings.Contains(q.output(), "not joined yet") })
 	q.signal(syscall.SIGTERM)
@@ -257,7 +259,7 @@ func TestJoinRefusals(t *testing.T) {
 func TestAddByHand(t *testing.T) {
 	p := newMember(t, 1)
 	p.start()
-	raft := freeAddr(t)
+	raft := ports.Cluster.Free(t)
 	if got := p.mustDo("RAFT", "ADD", "7", raft, "LEARNER"); got != 7 {
 		t.Errorf("RAFT ADD: %v", got)
 	}
@@ -312,7 +314,7 @@ func TestSameArguments(t *testing.T) {
 	var c cluster
 	var founders []string
 	for id := 1; id <= 4; id++ {
-		raft := freeAddr(t)
+		raft := ports.Cluster.Free(t)
 		p := newProcess(t, id, "--raft-listen", raft, "--raft-advertise", raft)
 		c = append(c, p)
 		if id < 4 {

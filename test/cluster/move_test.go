@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"redoubt/test/ports"
 )
 
 var writeDumps = flag.Bool("dumps", false, "write testdata/*.rdb anew, with redis-server")
@@ -105,7 +107,7 @@ func startRedis(t *testing.T, dir string) (addr string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	addr = freeAddr(t)
+	addr = ports.Cluster.Free(t)
 	_, port, _ := net.SplitHostPort(addr)
 	server := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", dir)
 	if err := server.Start(); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"redoubt/test/ports"
 )
 
 // fill writes n incompressible values of size bytes under prefix:i, in pipelines.
@@ -115,7 +117,7 @@ func TestLargeSnapshot(t *testing.T) {
 // TestSnapshotCommands makes snapshots by hand.
 func TestSnapshotCommands(t *testing.T) {
 	p := newProcess(t, 1)
-	p.args = append(p.args, "--raft-listen", freeAddr(t))
+	p.args = append(p.args, "--raft-listen", ports.Cluster.Free(t))
 	p.start()
 	p.mustDo("SET", "key", "value")
 	if n, ok := p.mustDo("RAFT", "SNAPSHOT").(int); !ok || n < 3 {
@@ -212,14 +214,14 @@ func refused(t *testing.T, p *process, why string) {
 // TestBadStarts starts nodes that can't run.
 func TestBadStarts(t *testing.T) {
 	p := newProcess(t, 1)
-	p.args = append(p.args, "--raft-listen", freeAddr(t))
+	p.args = append(p.args, "--raft-listen", ports.Cluster.Free(t))
 	p.start()
 	p.mustDo("SET", "key", "value")
 
-	same := newProcess(t, 2, "--raft-listen", freeAddr(t))
+	same := newProcess(t, 2, "--raft-listen", ports.Cluster.Free(t))
 	same.args = append(same.args, "--listen", p.addr)
 	refused(t, same, "address already in use")
-	busy := newProcess(t, 3, "--raft-listen", freeAddr(t))
+	busy := newProcess(t, 3, "--raft-listen", ports.Cluster.Free(t))
 	busy.args = append(busy.args, "--data-dir", p.dir)
 	refused(t, busy, "in use by another process")
 	flag := newProcess(t, 4, "--no-such-flag")
@@ -232,7 +234,7 @@ func TestBadStarts(t *testing.T) {
 	refused(t, noID, "--id")
 
 	p.kill()
-	other := newProcess(t, 8, "--id", "2", "--cluster", "1=127.0.0.1:1,2="+freeAddr(t))
+	other := newProcess(t, 8, "--id", "2", "--cluster", "1=127.0.0.1:1,2="+ports.Cluster.Free(t))
 	other.args = append(other.args, "--data-dir", p.dir)
 	refused(t, other, "belongs to node 1")
 	damaged(t, p, "NODE", "NODE")
@@ -270,7 +272,7 @@ func damaged(t *testing.T, p *process, name, why string) {
 // TestNewerFormat starts on a directory that a later version wrote.
 func TestNewerFormat(t *testing.T) {
 	p := newProcess(t, 1)
-	p.args = append(p.args, "--raft-listen", freeAddr(t))
+	p.args = append(p.args, "--raft-listen", ports.Cluster.Free(t))
 	p.start()
 	p.kill()
 	path := filepath.Join(p.dir, "NODE")

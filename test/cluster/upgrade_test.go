@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"redoubt/test/ports"
 )
 
 // wanderer writes like a plain client: on one node, and on the next when that one closes the connection. A
@@ -132,7 +134,7 @@ func noWayBack(t *testing.T, c cluster) {
 	if code := p.awaitExit(patience); code == 0 || !strings.Contains(p.output(), "the cluster is at version 2") {
 		t.Errorf("the old build ends with %d in a cluster of version 2", code)
 	}
-	joining := newProcess(t, 4, "--raft-listen", freeAddr(t), "--join", c[0].addr)
+	joining := newProcess(t, 4, "--raft-listen", ports.Cluster.Free(t), "--join", c[0].addr)
 	joining.launch()
 	eventually(t, "the old build is not let in", func() bool {
 		return strings.Contains(joining.output(), "the cluster is at version 2")

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"redoubt/test/ports"
 )
 
 // cluster is three processes and the clients that write to them.
@@ -22,7 +24,7 @@ func newCluster(t *testing.T) *cluster {
 	c := &cluster{t: t, stop: make(chan struct{})}
 	var members []string
 	for id := 1; id <= 3; id++ {
-		raft := freeAddr(t)
+		raft := ports.Failpoints.Free(t)
 		c.nodes = append(c.nodes, newProcess(t, id, "--id", fmt.Sprint(id), "--raft-listen", raft,
 			"--snapshot-log-bytes", "64kb", "--election-timeout", "500ms", "--heartbeat-interval", "50ms"))
 		members = append(members, fmt.Sprintf("%d=%s", id, raft))

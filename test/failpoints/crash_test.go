@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"redoubt/test/ports"
 )
 
 // where says on which node a point is armed, and what makes a node come by.
@@ -174,7 +176,7 @@ func TestCrashAtFirstStart(t *testing.T) {
 		"state-flush-before=crash", "state-flush-after=crash", "publish-before=crash", "log-sync-before=crash",
 		"log-sync-after=crash", "hard-state-before=crash", "hard-state-after=crash"} {
 		t.Run(point, func(t *testing.T) {
-			p := newProcess(t, 1, "--raft-listen", freeAddr(t))
+			p := newProcess(t, 1, "--raft-listen", ports.Failpoints.Free(t))
 			p.launch(point)
 			name, _, _ := strings.Cut(point, "=")
 			eventually(t, "a crash at "+name, func() bool { return !p.running() })

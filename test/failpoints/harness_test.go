@@ -18,6 +18,8 @@ import (
 
 	_ "redoubt"
 	_ "redoubt/server"
+
+	"redoubt/test/ports"
 )
 
 // patience is how long a condition may take that should come much sooner.
@@ -97,17 +99,6 @@ type process struct {
 	code   int
 }
 
-// freeAddr returns a loopback address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // newProcess prepares a node without starting it.
 func newProcess(t *testing.T, id int, args ...string) *process {
 	t.Helper()
@@ -116,7 +107,7 @@ func newProcess(t *testing.T, id int, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, id: id, addr: freeAddr(t), out: out}
+	p := &process{t: t, id: id, addr: ports.Failpoints.Free(t), out: out}
 	p.args = append([]string{"--listen", p.addr, "--data-dir", filepath.Join(root, "data")}, args...)
 	t.Cleanup(func() {
 		p.kill()

@@ -2,7 +2,6 @@ package torture_test
 
 import (
 	"fmt"
-	"math/rand"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"redoubt/test/ports"
 )
 
 // patience is how long a condition may take that should come much sooner.
@@ -45,27 +46,14 @@ type cluster struct {
 	net   *network
 }
 
-// freeAddr returns an address that nobody listens on, nor will while the node is down: its port is none
-// that the system gives to those who ask for any.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.Intn(20000)))
-		if err == nil {
-			ln.Close()
-			return ln.Addr().String()
-		}
-	}
-}
-
 // newCluster starts three nodes that make snapshots all the time.
 func newCluster(t *testing.T, dir string, seed int64, args ...string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: dir, net: newNetwork(seed)}
 	var members []string
 	for id := 1; id <= 3; id++ {
-		n := &node{id: id, addr: freeAddr(t)}
-		raft := freeAddr(t)
+		n := &node{id: id, addr: ports.Torture.Free(t)}
+		raft := ports.Torture.Free(t)
 		members = append(members, fmt.Sprintf("%d=%s", id, c.net.proxy(t, id, raft)))
 		n.args = append(args[:len(args):len(args)], "--id", fmt.Sprint(id), "--listen", n.addr, "--raft-listen", raft,
 			"--data-dir", filepath.Join(dir, fmt.Sprintf("data%d", id)), "--snapshot-log-bytes", "64kb",
