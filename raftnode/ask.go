@@ -108,13 +108,22 @@ func (g *Group) serve(from uint64, r request) answer {
 	case r.Transfer != nil:
 		a.Wait = true
 		if err := g.transfer(*r.Transfer); err != nil {
-			a = answer{Refused: err.Error()}
+			a = g.refusal(err)
 		}
 	case r.Status:
 		a.Status = g.leaderStatus()
 	}
 	a.ID = r.ID
 	return a
+}
+
+// refusal is the answer of a leader that may not do something, as far as it knows who is there. One that was elected
+// lately has not heard of everybody yet, and is asked again.
+func (g *Group) refusal(err error) answer {
+	if g.cfg.Clock()-g.loop.leadsSince < g.electionTimeout() {
+		return answer{Again: err.Error()}
+	}
+	return answer{Refused: err.Error()}
 }
 
 // takeAnswer hands an answer to whoever waits for it.

@@ -201,7 +201,7 @@ func (g *Group) serveChange(by [2]uint64, c Change) answer {
 		return answer{Refused: "another change of the members is under way"}
 	}
 	if err := g.mayChange(*ms, after, c); err != nil {
-		return answer{Refused: err.Error()}
+		return g.refusal(err)
 	}
 	if m, _ := after.find(g.cfg.NodeID); m.ID == 0 || m.Learner {
 		if err := g.transfer(0); err != nil {

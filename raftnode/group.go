@@ -176,6 +176,7 @@ type loopState struct {
 	check        checkState
 	change       changeState
 	slow         slowState
+	leadsSince   time.Duration // when this node became leader
 	raiseAt      time.Duration // when the version may be proposed again
 }
 

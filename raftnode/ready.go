@@ -113,6 +113,7 @@ func (g *Group) turn(soft *raft.SoftState, term uint64) {
 	}
 	if l.role == raft.StateLeader && was.role != raft.StateLeader {
 		g.stats.Elections.Add(1)
+		l.leadsSince = g.cfg.Clock()
 	}
 	g.publishView()
 	if roleName(was.role) != roleName(l.role) || was.lead != l.lead {
