@@ -70,6 +70,14 @@ func parseInt(b []byte) (int64, bool) {
 // formatInt prints n in the form that parseInt reads.
 func formatInt(n int64) []byte { return strconv.AppendInt(nil, n, 10) }
 
+// addInts adds two integers. It is false when the sum is out of range.
+func addInts(a, b int64) (int64, bool) {
+	if b < 0 && a < math.MinInt64-b || b > 0 && a > math.MaxInt64-b {
+		return 0, false
+	}
+	return a + b, true
+}
+
 // parseInt32 reads an integer of C's type int; the reply is the error if it is none.
 func parseInt32(b []byte) (int, resp.Reply) {
 	n, ok := parseInt(b)

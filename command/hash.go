@@ -227,12 +227,13 @@ func cmdHIncrBy(tx *fsm.Txn, args [][]byte) resp.Reply {
 			return errHashNotInteger
 		}
 	}
-	if by < 0 && n < math.MinInt64-by || by > 0 && n > math.MaxInt64-by {
+	sum, ok := addInts(n, by)
+	if !ok {
 		return errOverflow
 	}
-	h.Set(args[2], formatInt(n+by))
+	h.Set(args[2], formatInt(sum))
 	h.Save()
-	return resp.NewInt(n + by)
+	return resp.NewInt(sum)
 }
 
 func cmdHIncrByFloat(tx *fsm.Txn, args [][]byte) resp.Reply {

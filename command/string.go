@@ -423,11 +423,12 @@ func increment(tx *fsm.Txn, key []byte, by int64) resp.Reply {
 			return errNotInteger
 		}
 	}
-	if by < 0 && n < math.MinInt64-by || by > 0 && n > math.MaxInt64-by {
+	sum, ok := addInts(n, by)
+	if !ok {
 		return errOverflow
 	}
-	keepString(tx, key, formatInt(n+by), keepExpiry(row))
-	return resp.NewInt(n + by)
+	keepString(tx, key, formatInt(sum), keepExpiry(row))
+	return resp.NewInt(sum)
 }
 
 func cmdIncrByFloat(tx *fsm.Txn, args [][]byte) resp.Reply {

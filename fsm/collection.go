@@ -94,11 +94,8 @@ func (tx *Txn) Rename(from, to []byte) bool {
 	if row == nil {
 		return false
 	}
-	moved := *row
-	tx.Keep(to, moved)
-	before, after := tx.store(tx.space(), keyHash(from), from, Row{}) // the pages stay: they have another owner
-	tx.ks.dbs[tx.db].count(before, -1)
-	tx.ks.dbs[tx.db].count(after, +1)
+	tx.Keep(to, *row)
+	tx.exchange(tx.space(), keyHash(from), from, Row{}) // the pages stay: they have another owner
 	return true
 }
 

@@ -262,13 +262,19 @@ func (tx *Txn) space() uint32 { return tx.ks.dbs[tx.db].space }
 // database, keeps the counters and the sum, and returns what was there. The pages of a collection that was there
 // are dropped, unless row is the same collection.
 func (tx *Txn) replace(space uint32, hash uint64, key []byte, row Row) (before header) {
-	before, after := tx.store(space, hash, key, row)
-	tx.ks.dbs[tx.db].count(before, -1)
-	tx.ks.dbs[tx.db].count(after, +1)
+	before, after := tx.exchange(space, hash, key, row)
 	if before.root != 0 && before.root != after.root {
 		tx.pending.dropPages(space, before.root)
 	}
 	return before
+}
+
+// exchange is replace that leaves the pages alone.
+func (tx *Txn) exchange(space uint32, hash uint64, key []byte, row Row) (before, after header) {
+	before, after = tx.store(space, hash, key, row)
+	tx.ks.dbs[tx.db].count(before, -1)
+	tx.ks.dbs[tx.db].count(after, +1)
+	return before, after
 }
 
 // store makes row, or nothing when its Kind is 0, what is stored under a key, and returns what was there and what is
