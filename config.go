@@ -1,6 +1,7 @@
 package redoubt
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -72,6 +73,12 @@ type Config struct {
 	// MinFreeDisk is how many bytes of the data directory's file system are kept free: with less, writes
 	// that make the data grow are refused. Default: 256 MiB; negative: none.
 	MinFreeDisk int64
+	// MaxMemory, MaxMemoryPolicy and MaxMemorySamples bound the data set: see fsm.Limit. They count if the cluster was never
+	// given a limit, by CONFIG SET or by the Config of one that led it; its leader then gives it this one. Defaults: 0
+	// (no limit), noeviction, 5.
+	MaxMemory        int64
+	MaxMemoryPolicy  string
+	MaxMemorySamples int64
 	// DiskUsage measures the free space. Default: asks the operating system.
 	DiskUsage DiskUsage
 	// AcceptLoss lets a node that is alone start although its log has lost acknowledged writes, which are
@@ -188,6 +195,9 @@ func (c Config) validate() error {
 		return fmt.Errorf("snapshot log size must be at least 64 KiB, not %d bytes", c.SnapshotLogBytes)
 	case c.CacheBytes < 1<<20:
 		return fmt.Errorf("cache must be at least 1 MiB, not %d bytes", c.CacheBytes)
+	case !c.limit().Valid() || c.MaxMemoryPolicy != "" && c.limit().Policy.String() != c.MaxMemoryPolicy:
+		return fmt.Errorf("maxmemory %d, maxmemory-policy %q or maxmemory-samples %d is not valid", c.MaxMemory,
+			c.MaxMemoryPolicy, c.MaxMemorySamples)
 	case c.HeartbeatInterval < 10*time.Millisecond:
 		return fmt.Errorf("heartbeat interval must be at least 10 ms, not %v", c.HeartbeatInterval)
 	case c.ElectionTimeout < 4*c.HeartbeatInterval:
@@ -206,6 +216,15 @@ func (c Config) validate() error {
 		}
 	}
 	return nil
+}
+
+// limit is that of the data set as configured.
+func (c Config) limit() fsm.Limit {
+	l := fsm.DefaultLimit
+	l.MaxMemory = c.MaxMemory
+	l.Policy, _ = fsm.ParsePolicy(c.MaxMemoryPolicy)
+	l.Samples = cmp.Or(c.MaxMemorySamples, l.Samples)
+	return l
 }
 
 // reachable replaces the host of an address that means every interface by this machine's name: others

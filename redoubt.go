@@ -53,6 +53,7 @@ type Node struct {
 	group    *raftnode.Group
 	space    *spaceWatch
 	backups  backups
+	growing  growing
 	logger   *zap.Logger
 	broken   chan error // a failure of the log in the background
 
@@ -77,11 +78,12 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.stopped.Add(5)
+	n.stopped.Add(6)
 	go n.keepFresh()
 	go n.scrub()
 	go n.watchSpace()
 	go n.expire()
+	go n.evict()
 	go n.watch()
 	return n, nil
 }
@@ -238,15 +240,18 @@ func (n *Node) Table() *command.Table { return n.table }
 // Do runs the calls of a request, in order and with nothing in between, and fills its replies. If any
 // of them is a write, the writes become durable on a majority and the reads see the state at their
 // place; otherwise nothing is logged. A write for which there is no room is answered with
-// command.NoRoom. Errors: command.ErrNoLeader, command.ErrStale, command.ErrClosed and
+// command.NoRoom or command.OutOfMemory. Errors: command.ErrNoLeader, command.ErrStale, command.ErrClosed and
 // command.ErrCorrupt, with no effect; command.ErrUncertain, after which the request must not be used again.
 func (n *Node) Do(req *fsm.Request) error {
 	if n.group.Corrupt() != "" {
 		return command.ErrCorrupt
 	}
 	do := n.do
-	if n.group.Space() != raftnode.SpaceOK {
+	switch {
+	case n.group.Space() != raftnode.SpaceOK:
 		do = n.doWithoutRoom
+	case n.state.Memory().MaxMemory > 0:
+		do = n.doWithin
 	}
 	write, err := do(req)
 	switch {

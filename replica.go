@@ -29,6 +29,7 @@ type replica struct {
 	machine *fsm.Machine
 	name    string // of its directory
 
+	over   chan struct{} // gets a value when the data set is above its limit
 	failed chan error    // the first failure of a machine
 	closed chan struct{} // ends the watch on the machines
 
@@ -41,7 +42,7 @@ var _ raftnode.StateMachine = (*replica)(nil)
 
 // openReplica opens the current state, or makes the first one with the given membership.
 func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) {
-	r := &replica{dir: dir, opts: opts, failed: make(chan error, 1), closed: make(chan struct{})}
+	r := &replica{dir: dir, opts: opts, over: make(chan struct{}, 1), failed: make(chan error, 1), closed: make(chan struct{})}
 	name, err := dir.state()
 	if err != nil {
 		return nil, err
@@ -153,6 +154,12 @@ func (r *replica) Apply(entries []raftnode.Entry, meta []byte) error {
 	err := r.machine.Apply(r.entries, meta) // only Restore replaces it, on this same goroutine
 	clear(r.entries)
 	clear(r.batches)
+	if m := r.machine.Memory(); m.Over() {
+		select {
+		case r.over <- struct{}{}:
+		default:
+		}
+	}
 	return err
 }
 
@@ -178,6 +185,35 @@ func (r *replica) ExpireDue(now int64) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.machine.ExpireDue(now)
+}
+
+// Memory says how large the data set is, and its limit.
+func (r *replica) Memory() fsm.Memory {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.machine.Memory()
+}
+
+// Settings returns those of the cluster.
+func (r *replica) Settings() fsm.Settings {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.machine.Settings()
+}
+
+// SetClock tells the time by which uses of keys are noted.
+func (r *replica) SetClock(now int64) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	r.machine.SetClock(now)
+}
+
+// Victims chooses keys to evict.
+func (r *replica) Victims(hand *fsm.Hand, random uint64, wanted int64, limit int) ([]fsm.Victim, error) {
+	r.mu.RLock()
+	m := r.machine
+	r.mu.RUnlock()
+	return m.Victims(hand, random, wanted, limit)
 }
 
 // Check compares all rows with their sums: see fsm.Machine.Check.

@@ -11,6 +11,7 @@ import (
 	"redoubt/command"
 	"redoubt/fsm"
 	"redoubt/raftnode"
+	"redoubt/resp"
 )
 
 const (
@@ -110,9 +111,14 @@ func (n *Node) watchSpace() {
 // refused before it gets near the log, the rest is executed.
 func (n *Node) doWithoutRoom(req *fsm.Request) (write bool, err error) {
 	space := n.group.Space()
-	allowed := &fsm.Request{Calls: make([]fsm.Call, 0, len(req.Calls)), Local: req.Local}
+	return n.doAllowed(req, command.NoRoom, func(c *fsm.Call) bool { return n.hasRoom(c, space) })
+}
+
+// doAllowed is do of some of the calls; the others get a refusal.
+func (n *Node) doAllowed(req *fsm.Request, refusal resp.Reply, allow func(c *fsm.Call) bool) (write bool, err error) {
+	allowed := &fsm.Request{Calls: make([]fsm.Call, 0, len(req.Calls)), Local: req.Local, NoTouch: req.NoTouch}
 	for i := range req.Calls {
-		if n.hasRoom(&req.Calls[i], space) {
+		if allow(&req.Calls[i]) {
 			allowed.Calls = append(allowed.Calls, req.Calls[i])
 		}
 	}
@@ -124,11 +130,11 @@ func (n *Node) doWithoutRoom(req *fsm.Request) (write bool, err error) {
 	req.Replies = req.Replies[:0]
 	next := 0
 	for i := range req.Calls {
-		if n.hasRoom(&req.Calls[i], space) {
+		if allow(&req.Calls[i]) {
 			req.Replies = append(req.Replies, allowed.Replies[next])
 			next++
 		} else {
-			req.Replies = append(req.Replies, command.NoRoom)
+			req.Replies = append(req.Replies, refusal)
 		}
 	}
 	return write, nil
@@ -138,6 +144,14 @@ func (n *Node) hasRoom(c *fsm.Call, space raftnode.Space) bool {
 	if c.Read || space == raftnode.SpaceOK {
 		return true
 	}
-	spec := n.table.Lookup(c.Args[0])
-	return space == raftnode.SpaceLow && spec != nil && spec.Flags&command.DenyOOM == 0
+	return space == raftnode.SpaceLow && !n.grows(c)
+}
+
+// grows says whether a call may make the data grow.
+func (n *Node) grows(c *fsm.Call) bool {
+	if c.Read {
+		return false
+	}
+	spec := n.table.Find(c.Args)
+	return spec == nil || spec.Flags&command.DenyOOM != 0
 }

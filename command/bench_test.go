@@ -98,6 +98,8 @@ var hotWrites = []struct {
 	{"mset-16", []string{"MSET" + strings.Repeat(" key:% $", 16)}, "SET key:% $", 16},
 	{"set-append", []string{"SET key:% $", "APPEND key:% $"}, "SET key:% $", 1},
 	{"set-del", []string{"SET key:% $", "DEL key:%"}, "SET key:% $", 2.5}, // each SET makes a key
+	{"rpush-lpop", []string{"RPUSH list:% $", "LPOP list:%"}, "RPUSH list:% $ $ $", 4},
+	{"rpush-lpop-long", []string{"RPUSH list $", "LPOP list"}, "RPUSH list" + strings.Repeat(" $", 2000), 12},
 	{"expire", []string{"EXPIRE key:% 100"}, "SET key:% $", 0},
 }
 

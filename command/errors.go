@@ -65,13 +65,21 @@ var (
 	errNaNOrInf       = resp.NewError("ERR value is NaN or Infinity")
 	errRange          = resp.NewError("ERR value is out of range")
 	errCountRange     = resp.NewError("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807")
+	errIndex          = resp.NewError("ERR index out of range")
+	errNotPositive    = resp.NewError("ERR value is out of range, must be positive")
+	errCountZero      = resp.NewError("ERR count should be greater than 0")
+	errNumKeys        = resp.NewError("ERR numkeys should be greater than 0")
+	errTooManyKeys    = resp.NewError("ERR Number of keys can't be greater than number of args")
+	errLimit          = resp.NewError("ERR LIMIT can't be negative")
 	errNoSuchKey      = resp.NewError("ERR no such key")
 	errSameObject     = resp.NewError("ERR source and destination objects are the same")
 	errDBRange        = resp.NewError("ERR DB index is out of range")
 	errFirstDB        = resp.NewError("ERR invalid first DB index")
 	errSecondDB       = resp.NewError("ERR invalid second DB index")
 	errCursor         = resp.NewError("ERR invalid cursor")
-	errNotLFU         = resp.NewError("ERR An LFU maxmemory policy is not selected, " +
+	errLFU            = resp.NewError("ERR An LFU maxmemory policy is selected, idle time not tracked. " +
+		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.")
+	errNotLFU = resp.NewError("ERR An LFU maxmemory policy is not selected, " +
 		"access frequency not tracked. Please note that when switching between policies at " +
 		"runtime LRU and LFU data will take some time to adjust.")
 	errExpireNX   = resp.NewError("ERR NX and XX, GT or LT options at the same time are not compatible")

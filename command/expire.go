@@ -158,7 +158,7 @@ func cmdPExpireTime(tx *fsm.Txn, args [][]byte) resp.Reply { return expiryOf(tx,
 // expiryOf returns the expiry as counted from a time, in units of so many milliseconds,
 // rounded to the nearest.
 func expiryOf(tx *fsm.Txn, key []byte, unit, base int64) resp.Reply {
-	row := tx.Lookup(key)
+	row := tx.Peek(key)
 	switch {
 	case row == nil:
 		return resp.NewInt(-2)

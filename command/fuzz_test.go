@@ -28,7 +28,7 @@ func FuzzExec(f *testing.F) {
 		var replies [][]byte
 		for _, line := range bytes.Split(script, []byte("\n")) {
 			args := bytes.Split(line, []byte(" "))
-			spec := one.table.find(args)
+			spec := one.table.Find(args)
 			if spec == nil || spec.Run == nil {
 				continue // the dispatcher lets no such call through
 			}

@@ -1,8 +1,8 @@
 package command
 
 import (
+	"bytes"
 	"math"
-	"strconv"
 
 	"redoubt/fsm"
 	"redoubt/resp"
@@ -86,6 +86,7 @@ func cmdHSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
+	h.Expect(len(args)/2 - 1)
 	created := int64(0)
 	for i := 2; i < len(args); i += 2 {
 		if h.Set(args[i], args[i+1]) {
@@ -184,32 +185,37 @@ func cmdHExists(tx *fsm.Txn, args [][]byte) resp.Reply {
 }
 
 func cmdHKeys(tx *fsm.Txn, args [][]byte) resp.Reply {
-	return hashReply(tx, args[1], func(field, _ []byte) []resp.Reply { return []resp.Reply{resp.NewBulk(field)} }, resp.NewArray)
+	return hashReply(tx, args[1], resp.Array, true, false)
 }
 
 func cmdHVals(tx *fsm.Txn, args [][]byte) resp.Reply {
-	return hashReply(tx, args[1], func(_, value []byte) []resp.Reply { return []resp.Reply{resp.NewBulk(value)} }, resp.NewArray)
+	return hashReply(tx, args[1], resp.Array, false, true)
 }
 
 func cmdHGetAll(tx *fsm.Txn, args [][]byte) resp.Reply {
-	return hashReply(tx, args[1], func(field, value []byte) []resp.Reply {
-		return []resp.Reply{resp.NewBulk(field), resp.NewBulk(value)}
-	}, resp.NewMap)
+	return hashReply(tx, args[1], resp.Map, true, true)
 }
 
-// hashReply makes a reply of all fields of a hash.
-func hashReply(tx *fsm.Txn, key []byte, show func(field, value []byte) []resp.Reply,
-	reply func([]resp.Reply) resp.Reply) resp.Reply {
+// hashReply makes a reply of all fields of a hash, or of their values, or of both.
+func hashReply(tx *fsm.Txn, key []byte, kind resp.Kind, fields, values bool) resp.Reply {
 	h, bad := lookupHash(tx, key)
 	if bad.IsError() {
 		return bad
 	}
-	all := []resp.Reply{}
-	h.All(func(field, value []byte) bool {
-		all = append(all, show(field, value)...)
-		return true
+	key = bytes.Clone(key)
+	return tx.Long(kind, h.Len(), func(tx *fsm.Txn, from int64, yield func(resp.Reply) bool) {
+		h, _ := lookupHash(tx, key)
+		h.From(from, func(field, value []byte) bool {
+			more := true
+			if fields {
+				more = yield(resp.NewBulk(field))
+			}
+			if values {
+				more = yield(resp.NewBulk(value))
+			}
+			return more
+		})
 	})
-	return reply(all)
 }
 
 func cmdHIncrBy(tx *fsm.Txn, args [][]byte) resp.Reply {
@@ -350,31 +356,9 @@ func sample(tx *fsm.Txn, n, k int64) []int64 {
 }
 
 func cmdHScan(tx *fsm.Txn, args [][]byte) resp.Reply {
-	cursor, ok := parseCursor(cString(args[2]))
-	if !ok {
-		return errCursor
-	}
-	h, bad := lookupHash(tx, args[1])
-	if bad.IsError() {
-		return bad
-	}
-	fields := []resp.Reply{}
-	if h.Len() == 0 {
-		return resp.ArrayOf(resp.NewBulkString("0"), resp.NewArray(fields))
-	}
-	o, bad := parseElementScan(args[3:])
-	if bad.IsError() {
-		return bad
-	}
-	var seen int64
-	next := h.Scan(cursor, func(field, value []byte) bool {
-		if o.pattern == nil || Match(o.pattern, field, false) {
-			fields = append(fields, resp.NewBulk(field), resp.NewBulk(value))
-		}
-		seen++
-		return seen < o.count
+	return elementScan(tx, args, lookupHash, func(h *fsm.HashValue, from uint64, show showElement) uint64 {
+		return h.Scan(from, func(field, value []byte) bool { return show(field, resp.NewBulk(value)) })
 	})
-	return resp.ArrayOf(resp.NewBulkString(strconv.FormatUint(next, 10)), resp.NewArray(fields))
 }
 
 // hashEncoding is Redis's name for how it would keep a hash.

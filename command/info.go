@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 
-	"redoubt/fsm"
 	"redoubt/resp"
 )
 
@@ -79,7 +78,7 @@ func (t *Table) infoAll() resp.Reply {
 
 // InfoReply is the command's row in the reply of COMMAND INFO.
 func (s *Spec) InfoReply() resp.Reply {
-	first, last, step := s.Keys.legacyRange()
+	legacy, _ := s.Keys.legacyRange()
 	keys := make([]resp.Reply, len(s.Keys))
 	for i, k := range s.Keys {
 		keys[i] = k.reply()
@@ -101,25 +100,8 @@ func (s *Spec) InfoReply() resp.Reply {
 		tips[i] = resp.NewBulkString(tip)
 	}
 	return resp.ArrayOf(resp.NewBulkString(s.fullName), resp.NewInt(int64(s.Arity)),
-		simpleSet(s.Flags.Names()), resp.NewInt(first), resp.NewInt(last), resp.NewInt(step),
+		simpleSet(s.Flags.Names()), resp.NewInt(legacy[0]), resp.NewInt(legacy[1]), resp.NewInt(legacy[2]),
 		simpleSet(categories), resp.NewSet(tips), resp.NewSet(keys), subs)
-}
-
-// legacyRange puts all the keys into one range, as clients older than key specs expect:
-// first and last index, where a negative one counts from the end, and step.
-func (k Keys) legacyRange() (first, last, step int64) {
-	for i, spec := range k {
-		end := int64(spec.Last)
-		if end >= 0 {
-			end += int64(spec.First)
-		}
-		if i == 0 {
-			first, last, step = int64(spec.First), end, int64(spec.Step)
-			continue
-		}
-		first, last = min(first, int64(spec.First)), max(last, end)
-	}
-	return first, last, step
 }
 
 func simpleSet(names []string) resp.Reply {
@@ -148,15 +130,39 @@ func (k KeySpec) reply() resp.Reply {
 	if k.Notes != "" {
 		notes = field("notes", resp.NewBulkString(k.Notes))
 	}
-	begin := fields(field("type", resp.NewBulkString("index")),
-		field("spec", fields(field("index", resp.NewInt(int64(k.First))))))
-	find := fields(field("type", resp.NewBulkString("range")),
-		field("spec", fields(
-			field("lastkey", resp.NewInt(int64(k.Last))),
-			field("keystep", resp.NewInt(int64(k.Step))),
-			field("limit", resp.NewInt(0)))))
 	return fields(notes, field("flags", simpleSet(k.Flags.Names())),
-		field("begin_search", begin), field("find_keys", find))
+		field("begin_search", k.search()), field("find_keys", k.find()))
+}
+
+// search is where the run begins, in the words of COMMAND INFO.
+func (k KeySpec) search() resp.Reply {
+	switch {
+	case k.Unknown:
+		return specReply("unknown")
+	case k.Keyword != "":
+		return specReply("keyword", field("keyword", resp.NewBulkString(k.Keyword)),
+			field("startfrom", resp.NewInt(int64(k.First))))
+	case k.KeyNum > 0:
+		return specReply("index", field("index", resp.NewInt(int64(k.KeyNum))))
+	}
+	return specReply("index", field("index", resp.NewInt(int64(k.First))))
+}
+
+// find is how far the run goes, in the words of COMMAND INFO.
+func (k KeySpec) find() resp.Reply {
+	switch {
+	case k.Unknown:
+		return specReply("unknown")
+	case k.KeyNum > 0:
+		return specReply("keynum", field("keynumidx", resp.NewInt(0)),
+			field("firstkey", resp.NewInt(int64(k.First-k.KeyNum))), field("keystep", resp.NewInt(int64(k.Step))))
+	}
+	return specReply("range", field("lastkey", resp.NewInt(int64(k.Last))),
+		field("keystep", resp.NewInt(int64(k.Step))), field("limit", resp.NewInt(int64(k.Limit))))
+}
+
+func specReply(kind string, spec ...[]resp.Reply) resp.Reply {
+	return fields(field("type", resp.NewBulkString(kind)), field("spec", fields(spec...)))
 }
 
 func (t *Table) docs(wanted [][]byte) resp.Reply {
@@ -249,75 +255,8 @@ func categoryByName(name string) Categories {
 	return 0
 }
 
-// Key is the place of one key in a call.
-type Key struct {
-	Index int
-	Flags KeyFlags
-}
-
-// bounds returns the indexes of the first and the last key of the run in a call with this many words.
-// It is false when the words can't be those of the command.
-func (k *KeySpec) bounds(words int) (first, last int, ok bool) {
-	last = k.First + k.Last
-	if k.Last < 0 {
-		last = words + k.Last
-	}
-	return k.First, last, last < words && last >= k.First
-}
-
-// CallKeys returns the places of the keys of a call, whose arity must be right. It is false when the
-// arguments can't be those of this command.
-func (s *Spec) CallKeys(args [][]byte) ([]Key, bool) {
-	var keys []Key
-	for _, k := range s.Keys {
-		first, last, ok := k.bounds(len(args))
-		if !ok {
-			return nil, false
-		}
-		flags := k.Flags
-		if flags&KeyVariable != 0 {
-			flags = setKeyFlags(args)
-		}
-		for i := first; i <= last; i += k.Step {
-			keys = append(keys, Key{Index: i, Flags: flags})
-		}
-	}
-	return keys, true
-}
-
-// CallSlot returns the hash slot of the keys of a call. keyed is false when it has none, or can't be a
-// call of this command; same is false when the keys are in several slots. It does not allocate.
-func (s *Spec) CallSlot(args [][]byte) (slot uint16, keyed, same bool) {
-	for i := range s.Keys {
-		k := &s.Keys[i]
-		first, last, ok := k.bounds(len(args))
-		if !ok {
-			return 0, false, true
-		}
-		for at := first; at <= last; at += k.Step {
-			switch own := fsm.Slot(args[at]); {
-			case !keyed:
-				slot, keyed = own, true
-			case own != slot:
-				return slot, true, false
-			}
-		}
-	}
-	return slot, keyed, true
-}
-
-// setKeyFlags says what this call of SET does with its key: only with GET it reads it.
-func setKeyFlags(args [][]byte) KeyFlags {
-	for _, arg := range args[3:] {
-		if isOption(arg, "GET") {
-			return KeyRW | KeyAccess | KeyUpdate
-		}
-	}
-	return KeyOW | KeyUpdate
-}
-
 func (t *Table) getKeys(call [][]byte, withFlags bool) resp.Reply {
-	spec := t.find(call)
+	spec := t.Find(call)
 	switch {
 	case spec == nil || spec.Flags&Internal != 0:
 		return errGetKeysCommand
@@ -326,8 +265,8 @@ func (t *Table) getKeys(call [][]byte, withFlags bool) resp.Reply {
 	case !spec.arityFits(len(call)):
 		return errGetKeysArity
 	}
-	keys, ok := spec.CallKeys(call)
-	if !ok {
+	keys := spec.CallKeys(call)
+	if len(keys) == 0 {
 		return errGetKeysArgs
 	}
 	replies := make([]resp.Reply, len(keys))

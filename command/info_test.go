@@ -66,8 +66,8 @@ func TestCommandLists(t *testing.T) {
 		t.Errorf("COMMAND LIST: %v", all)
 	}
 	for line, want := range map[string]string{
-		"COMMAND LIST FILTERBY PATTERN SET*":          "set setex setnx setrange",
-		"COMMAND LIST FILTERBY aclcat BLOCKING":       "",
+		"COMMAND LIST FILTERBY PATTERN SET*":          "set setbit setex setnx setrange",
+		"COMMAND LIST FILTERBY aclcat BLOCKING":       "xread xreadgroup",
 		"command list filterby aclcat transaction":    "",
 		"COMMAND LIST FILTERBY PATTERN object|[f-i]*": "object|freq object|idletime object|help",
 		"COMMAND LIST FILTERBY MODULE x":              "",
@@ -101,23 +101,5 @@ func TestHelpReply(t *testing.T) {
 	if lines[0] != "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" ||
 		lines[len(lines)-1] != "    Prints this help." {
 		t.Errorf("got %q", lines)
-	}
-}
-
-func TestCallKeys(t *testing.T) {
-	table := newTable(t)
-	for line, want := range map[string][]int{
-		"GET a": {1}, "MSET a 1 b 2": {1, 3}, "DEL a b c": {1, 2, 3}, "RENAME a b": {1, 2},
-		"LCS a b LEN": {1, 2}, "OBJECT FREQ a": {2}, "COPY a b REPLACE": {1, 2}, "PING": nil,
-	} {
-		args := words(line)
-		keys, ok := table.find(args).CallKeys(args)
-		var got []int
-		for _, key := range keys {
-			got = append(got, key.Index)
-		}
-		if !ok || !slices.Equal(got, want) {
-			t.Errorf("%s: got %v, %v", line, got, ok)
-		}
 	}
 }

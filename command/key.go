@@ -28,7 +28,7 @@ var keyCommands = []Spec{
 	{Name: "TOUCH", Arity: -2, Flags: ReadOnly | Fast, Keys: allKeys(KeyRO, 1),
 		Group: GroupGeneric, Categories: CatKeyspace, Since: "3.2.1", Complexity: "O(N), N keys",
 		Tips: tipsSum, Summary: "Counts those of the keys that exist, and counts as a use of them.",
-		Run: cmdExists},
+		Run: cmdTouch},
 	{Name: "TYPE", Arity: 2, Flags: ReadOnly | Fast, Keys: oneKey(KeyRO),
 		Group: GroupGeneric, Categories: CatKeyspace, Since: "1.0.0", Complexity: "O(1)",
 		Summary: "Names the type of the value at a key.", Run: cmdType},
@@ -80,7 +80,17 @@ func cmdDel(tx *fsm.Txn, args [][]byte) resp.Reply {
 func cmdExists(tx *fsm.Txn, args [][]byte) resp.Reply {
 	var found int64
 	for _, key := range args[1:] {
-		if tx.Lookup(key) != nil {
+		if tx.Peek(key) != nil {
+			found++
+		}
+	}
+	return resp.NewInt(found)
+}
+
+func cmdTouch(tx *fsm.Txn, args [][]byte) resp.Reply {
+	var found int64
+	for _, key := range args[1:] {
+		if tx.Touch(key) != nil {
 			found++
 		}
 	}
@@ -88,7 +98,7 @@ func cmdExists(tx *fsm.Txn, args [][]byte) resp.Reply {
 }
 
 func cmdType(tx *fsm.Txn, args [][]byte) resp.Reply {
-	row := tx.Lookup(args[1])
+	row := tx.Peek(args[1])
 	if row == nil {
 		return resp.NewSimple("none")
 	}
@@ -102,6 +112,14 @@ func typeName(kind fsm.Kind) string {
 		return "string"
 	case fsm.Hash:
 		return "hash"
+	case fsm.List:
+		return "list"
+	case fsm.Set:
+		return "set"
+	case fsm.ZSet:
+		return "zset"
+	case fsm.Stream:
+		return "stream"
 	}
 	return "unknown"
 }

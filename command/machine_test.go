@@ -79,7 +79,7 @@ func (m *machine) entry(args [][]byte, read bool) (fsm.Entry, *fsm.Request) {
 
 // try executes a call at its place in the log.
 func (m *machine) try(args [][]byte) (resp.Reply, error) {
-	spec := m.table.find(args)
+	spec := m.table.Find(args)
 	entry, req := m.entry(args, spec != nil && spec.Flags&ReadOnly != 0)
 	if err := m.fsm.Apply([]fsm.Entry{entry}, nil); err != nil {
 		m.failed = true

@@ -25,7 +25,7 @@ var serverCommands = []Spec{
 			{Name: "CONFIG SET", Arity: -4, Flags: clientAdminFlags, Group: GroupServer,
 				Since: "2.0.0", Complexity: "O(N), N parameters", Tips: tipsNodes,
 				Summary: "Changes configuration parameters.",
-				Differs: "Changes this node only, until it stops."},
+				Differs: "Changes this node only, until it stops, but maxmemory, its policy and samples and lfu-*: those of all nodes, for good."},
 		}},
 	{Name: "INFO", Arity: -1, Flags: Loading | Stale, Group: GroupServer,
 		Categories: CatDangerous, Since: "1.0.0", Complexity: "O(1)",

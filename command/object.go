@@ -22,18 +22,21 @@ var objectCommands = []Spec{
 				Tips:    tipsTime,
 				Summary: "Names the representation that Redis gives to such a value.",
 				Run:     cmdObjectEncoding,
-				Differs: "Depends on the value only, as after SET, not on the commands that made it."},
+				Differs: "That of a string depends on the value only, as after SET, and a list is a listpack again as soon as " +
+					"what is left of it is small, not on the commands that made them."},
 			{Name: "OBJECT FREQ", Arity: 3, Flags: ReadOnly, Keys: objectKey,
 				Group: GroupGeneric, Categories: CatKeyspace, Since: "4.0.0", Complexity: "O(1)",
 				Tips:    tipsTime,
 				Summary: "Returns how often a key is used.", Run: cmdObjectFreq,
-				Differs: "Always the error that says that no LFU policy is selected."},
+				Differs: "What this node knows: reads count on the node that answers them, writes on all. 0 for a key that is " +
+					"not in its cache."},
 			{Name: "OBJECT IDLETIME", Arity: 3, Flags: ReadOnly, Keys: objectKey,
 				Group: GroupGeneric, Categories: CatKeyspace, Since: "2.2.3", Complexity: "O(1)",
 				Tips:    tipsTime,
 				Summary: "Returns the seconds since a key was last used.",
 				Run:     cmdObjectIdleTime,
-				Differs: "Always 0: reads leave no trace in a replicated state."},
+				Differs: "What this node knows: reads count on the node that answers them, writes on all. For a key that is " +
+					"not in its cache, the seconds since the node was started."},
 			{Name: "OBJECT REFCOUNT", Arity: 3, Flags: ReadOnly, Keys: objectKey,
 				Group: GroupGeneric, Categories: CatKeyspace, Since: "2.2.3", Complexity: "O(1)",
 				Tips:    tipsTime,
@@ -58,6 +61,7 @@ const (
 	sharedInts      = 10000 // Redis has one object for each integer below this
 	sharedRefCount  = math.MaxInt32
 	privateRefCount = 1
+	idlePerSecond   = 10 // of fsm.Usage
 )
 
 // encoding is Redis's choice for a string that it is given in one piece.
@@ -73,7 +77,7 @@ func encoding(value []byte) string {
 
 // inspect answers with f of the row, or null without one.
 func inspect(tx *fsm.Txn, key []byte, f func(row *fsm.Row) resp.Reply) resp.Reply {
-	row := tx.Lookup(key)
+	row := tx.Peek(key)
 	if row == nil {
 		return resp.Nil
 	}
@@ -82,19 +86,38 @@ func inspect(tx *fsm.Txn, key []byte, f func(row *fsm.Row) resp.Reply) resp.Repl
 
 func cmdObjectEncoding(tx *fsm.Txn, args [][]byte) resp.Reply {
 	return inspect(tx, args[2], func(row *fsm.Row) resp.Reply {
-		if row.Kind == fsm.Hash {
+		switch row.Kind {
+		case fsm.Hash:
 			return resp.NewBulkString(hashEncoding(tx.Hash(args[2], row)))
+		case fsm.List:
+			return resp.NewBulkString(listEncoding(tx.List(args[2], row)))
+		case fsm.Set:
+			return resp.NewBulkString(setEncoding(tx.Set(args[2], row)))
+		case fsm.ZSet:
+			return resp.NewBulkString(zsetEncoding(tx.ZSet(args[2], row)))
+		case fsm.Stream:
+			return resp.NewBulkString("stream")
 		}
 		return resp.NewBulkString(encoding(row.Value))
 	})
 }
 
 func cmdObjectFreq(tx *fsm.Txn, args [][]byte) resp.Reply {
-	return inspect(tx, args[2], func(*fsm.Row) resp.Reply { return errNotLFU })
+	return inspect(tx, args[2], func(*fsm.Row) resp.Reply {
+		if limit := tx.Settings().Limit; !limit.Policy.LFU() {
+			return errNotLFU
+		}
+		return resp.NewInt(int64(tx.Usage(args[2]).Frequency))
+	})
 }
 
 func cmdObjectIdleTime(tx *fsm.Txn, args [][]byte) resp.Reply {
-	return inspect(tx, args[2], func(*fsm.Row) resp.Reply { return resp.NewInt(0) })
+	return inspect(tx, args[2], func(*fsm.Row) resp.Reply {
+		if limit := tx.Settings().Limit; limit.Policy.LFU() {
+			return errLFU
+		}
+		return resp.NewInt(tx.Usage(args[2]).Idle / idlePerSecond)
+	})
 }
 
 func cmdObjectRefCount(tx *fsm.Txn, args [][]byte) resp.Reply {

@@ -82,6 +82,39 @@ func parseElementScan(args [][]byte) (scanOptions, resp.Reply) {
 	return parseScanOptions(args)
 }
 
+// showElement takes an element of a scan, its name first, and says whether to go on.
+type showElement func(name []byte, rest ...resp.Reply) bool
+
+// elementScan is HSCAN, SSCAN or ZSCAN: walk goes over the elements from a cursor on and returns the next one.
+func elementScan[C interface{ Len() int64 }](tx *fsm.Txn, args [][]byte,
+	lookup func(tx *fsm.Txn, key []byte) (C, resp.Reply), walk func(c C, from uint64, show showElement) uint64) resp.Reply {
+	cursor, ok := parseCursor(cString(args[2]))
+	if !ok {
+		return errCursor
+	}
+	c, bad := lookup(tx, args[1])
+	if bad.IsError() {
+		return bad
+	}
+	elems := []resp.Reply{}
+	if c.Len() == 0 {
+		return resp.ArrayOf(resp.NewBulkString("0"), resp.NewArray(elems))
+	}
+	o, bad := parseElementScan(args[3:])
+	if bad.IsError() {
+		return bad
+	}
+	var seen int64
+	next := walk(c, cursor, func(name []byte, rest ...resp.Reply) bool {
+		if o.pattern == nil || Match(o.pattern, name, false) {
+			elems = append(append(elems, resp.NewBulk(name)), rest...)
+		}
+		seen++
+		return seen < o.count
+	})
+	return resp.ArrayOf(resp.NewBulkString(strconv.FormatUint(next, 10)), resp.NewArray(elems))
+}
+
 func (o *scanOptions) match(key []byte, row *fsm.Row) bool {
 	return (o.pattern == nil || Match(o.pattern, key, false)) &&
 		(o.typeName == nil || isType(o.typeName, row.Kind))

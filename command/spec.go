@@ -42,6 +42,9 @@ type Spec struct {
 	// commands of the session and of the node, which the server executes.
 	Run func(tx *fsm.Txn, args [][]byte) resp.Reply
 
+	// KeysOf finds the keys of a call when Keys alone does not tell where they are or what is done to them.
+	KeysOf func(args [][]byte) []Key
+
 	fullName string // as Redis prints it: "object|freq"
 }
 
@@ -100,6 +103,7 @@ const (
 
 	Internal // proposed by the nodes themselves, unknown to clients
 	Scan     // walks a whole database: runs on a view of its own, never in one request with writes
+	AtNode   // of the keyspace, but has no Run: the server makes other calls of it
 )
 
 var flagNames = []string{"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking",
@@ -115,7 +119,14 @@ type Group string
 // The groups that have commands.
 const (
 	GroupString     Group = "string"
+	GroupBitmap     Group = "bitmap"
+	GroupHLL        Group = "hyperloglog"
 	GroupHash       Group = "hash"
+	GroupList       Group = "list"
+	GroupSet        Group = "set"
+	GroupZSet       Group = "sorted-set"
+	GroupGeo        Group = "geo"
+	GroupStream     Group = "stream"
 	GroupGeneric    Group = "generic"
 	GroupServer     Group = "server"
 	GroupConnection Group = "connection"
@@ -179,43 +190,6 @@ func (s *Spec) categories() Categories {
 	return all
 }
 
-// Keys are the places of the keys among the arguments of a command.
-type Keys []KeySpec
-
-// KeySpec is one run of keys.
-type KeySpec struct {
-	Flags KeyFlags
-	// First is the index of the first key; the command's name has index 0.
-	First int
-	// Last is the index of the last key, counted from First when it is not negative and back
-	// from the end of the call otherwise: -1 is the last argument.
-	Last  int
-	Step  int // distance from one key to the next
-	Notes string
-}
-
-// KeyFlags say what a command does with a key.
-type KeyFlags uint16
-
-// Redis's names: what is done to the whole value (first four), and what to the user's data in it.
-const (
-	KeyRO     KeyFlags = 1 << iota // only read
-	KeyRW                          // read and written
-	KeyOW                          // overwritten, whatever it was
-	KeyRM                          // removed
-	KeyAccess                      // data is returned or copied
-	KeyUpdate
-	KeyInsert
-	KeyDelete
-	KeyVariable // the flags depend on the arguments
-)
-
-var keyFlagNames = []string{"RO", "RW", "OW", "RM", "access", "update", "insert", "delete",
-	"variable_flags"}
-
-// Names returns Redis's names of the flags.
-func (f KeyFlags) Names() []string { return names(uint32(f), keyFlagNames) }
-
 // names lists the names of the bits that are set; bits beyond the list have no name.
 func names(bits uint32, all []string) []string {
 	var set []string
@@ -225,17 +199,4 @@ func names(bits uint32, all []string) []string {
 		}
 	}
 	return set
-}
-
-// oneKey is the usual place: the first argument.
-func oneKey(flags KeyFlags) Keys { return Keys{{Flags: flags, First: 1, Last: 0, Step: 1}} }
-
-// allKeys says that every argument is a key, or with step 2 every other one.
-func allKeys(flags KeyFlags, step int) Keys {
-	return Keys{{Flags: flags, First: 1, Last: -1, Step: step}}
-}
-
-// twoKeys is a source and a destination.
-func twoKeys(from, to KeyFlags) Keys {
-	return Keys{{Flags: from, First: 1, Step: 1}, {Flags: to, First: 2, Step: 1}}
 }

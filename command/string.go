@@ -22,7 +22,7 @@ var stringCommands = []Spec{
 		Group: GroupString, Categories: CatString, Since: "1.0.0", Complexity: "O(1)",
 		Summary: "Sets a key to a string, whatever it was before, with options for its expiry " +
 			"(EX, PX, EXAT, PXAT, KEEPTTL), conditions (NX, XX) and the old value (GET).",
-		Run: cmdSet},
+		Run: cmdSet, KeysOf: setKeys},
 	{Name: "SETNX", Arity: 3, Flags: Write | DenyOOM | Fast, Keys: oneKey(KeyOW | KeyInsert),
 		Group: GroupString, Categories: CatString, Since: "1.0.0", Complexity: "O(1)",
 		Summary: "Sets a key to a string only when the key does not exist.", Run: cmdSetNX,
@@ -156,6 +156,16 @@ func keepExpiry(old *fsm.Row) int64 {
 }
 
 func cmdGet(tx *fsm.Txn, args [][]byte) resp.Reply { return get(tx, args[1]) }
+
+// setKeys says what a call of SET does with its key: only with GET it reads it.
+func setKeys(args [][]byte) []Key {
+	for _, arg := range args[3:] {
+		if isOption(arg, "GET") {
+			return []Key{{Index: 1, Flags: KeyRW | KeyAccess | KeyUpdate}}
+		}
+	}
+	return []Key{{Index: 1, Flags: KeyOW | KeyUpdate}}
+}
 
 func cmdSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 	o, bad := parseSetOptions(args, 3, setOptions)

@@ -24,8 +24,9 @@ type Table struct {
 // that contradicts itself or takes the name of another one.
 func NewTable(custom ...Spec) (*Table, error) {
 	t := &Table{byName: map[string]*Spec{}}
-	families := [][]Spec{stringCommands, hashCommands, keyCommands, expireCommands, scanCommands,
-		objectCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
+	families := [][]Spec{stringCommands, bitmapCommands, hyperLogLogCommands, hashCommands, listCommands, setCommands,
+		zsetCommands, geoCommands, streamCommands, keyCommands, expireCommands, scanCommands, sortCommands, dumpCommands,
+		migrateCommands, objectCommands, memoryCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
 		clusterCommands, sentinelCommands, pubSubCommands, custom}
 	for _, family := range families {
 		for _, spec := range family {
@@ -43,6 +44,9 @@ func (t *Table) add(spec Spec) error {
 		return fmt.Errorf("command %q: %w", spec.Name, err)
 	}
 	spec.fullName = strings.ToLower(spec.Name)
+	if _, movable := spec.Keys.legacyRange(); movable {
+		spec.Flags |= MovableKeys
+	}
 	spec.Sub = slices.Clone(spec.Sub)
 	for i := range spec.Sub {
 		sub := &spec.Sub[i]
@@ -81,16 +85,19 @@ func (s *Spec) validate() error {
 		return errors.New("arity 0: the name itself counts")
 	case keyspace == Write|ReadOnly:
 		return errors.New("both Write and ReadOnly")
-	case keyspace != 0 && s.Run == nil:
+	case keyspace != 0 && s.Run == nil && s.Flags&AtNode == 0:
 		return errors.New("works on the keyspace but has no Run")
 	case keyspace == 0 && s.Run != nil:
 		return errors.New("has a Run but neither Write nor ReadOnly")
 	case s.Run != nil && s.Sub != nil:
 		return errors.New("a container with a Run of its own")
 	}
-	for _, k := range s.Keys {
-		if k.First < 1 || k.Step < 1 {
+	for i := range s.Keys {
+		if !s.Keys[i].validate() {
 			return errors.New("a run of keys starts after the name and has a step of 1 or more")
+		}
+		if s.Keys[i].hidden() && s.KeysOf == nil {
+			return errors.New("keys at unknown places and no KeysOf")
 		}
 	}
 	return nil
@@ -112,9 +119,9 @@ func (t *Table) Lookup(name []byte) *Spec {
 	return t.byName[string(folded[:len(name)])]
 }
 
-// find is Lookup that goes on to the subcommand when the command is a container. COMMAND without
+// Find is Lookup that goes on to the subcommand when the command is a container. COMMAND without
 // arguments and the like are the container itself.
-func (t *Table) find(args [][]byte) *Spec {
+func (t *Table) Find(args [][]byte) *Spec {
 	if len(args) == 0 {
 		return nil
 	}
@@ -150,7 +157,7 @@ func (t *Table) Resolve(args [][]byte) (*Spec, resp.Reply) {
 // with this table would have logged stops the replica: answering it in any way could make its
 // state differ from that of a node which knows the command.
 func (t *Table) Exec(tx *fsm.Txn, args [][]byte) resp.Reply {
-	spec := t.find(args)
+	spec := t.Find(args)
 	if spec == nil || spec.Run == nil {
 		tx.Fail(fmt.Errorf("execute %.100q: not a command of the keyspace", args))
 		return resp.Reply{}
@@ -163,7 +170,7 @@ func (t *Table) Exec(tx *fsm.Txn, args [][]byte) resp.Reply {
 
 // CheckWrite says why a call that another node logged could not be executed here, or returns nil.
 func (t *Table) CheckWrite(args [][]byte) error {
-	if spec := t.find(args); spec == nil || spec.Run == nil || spec.Flags&Write == 0 {
+	if spec := t.Find(args); spec == nil || spec.Run == nil || spec.Flags&Write == 0 {
 		return fmt.Errorf("%.100q: not a command that writes to the keyspace", args)
 	}
 	return nil

@@ -67,10 +67,13 @@ func (tx *Txn) run(e *Entry) error {
 			return err
 		}
 	}
+	tx.settlePages()
 	return nil
 }
 
 func (tx *Txn) runLocal(req *Request) error {
+	tx.quiet = req.NoTouch
+	defer func() { tx.quiet = false }()
 	req.Replies = req.Replies[:0]
 	for i := range req.Calls {
 		c := &req.Calls[i]
@@ -125,6 +128,7 @@ func (m *Machine) publish(at Position, meta []byte) error {
 	}
 	m.lowerDue(tx)
 	m.ks, m.applied, m.time = *tx.ks, at, tx.now
+	m.noteMemory()
 	if meta != nil {
 		m.member = meta
 	}

@@ -152,11 +152,12 @@ func BenchmarkRead(b *testing.B) {
 		cache       int64
 		first, span int
 	}{
-		{"cached", 256 << 20, 0, 1000}, {"pebble", 0, 0, keys}, {"absent", 0, keys, keys},
+		{"cached", 256 << 20, 0, 1000}, {"cached-lfu", 256 << 20, 0, 1000}, {"pebble", 0, 0, keys}, {"absent", 0, keys, keys},
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			m := openBench(b, test.cache)
 			fill(b, m, keys)
+			m.cache.uses.count.Store(test.name == "cached-lfu")
 			req := &Request{Calls: []Call{{Args: [][]byte{[]byte("GET"), nil}, Read: true}}}
 			rng := rand.New(rand.NewPCG(1, 2))
 			b.ReportAllocs()
@@ -210,7 +211,7 @@ func TestEntryOverhead(t *testing.T) {
 	c := newCache(1 << 40)
 	for i := range n {
 		key := benchKey(nil, i)
-		c.offer(rowEntry(0, keyHash(key), key, Row{Kind: String, Value: make([]byte, benchValueBytes)}))
+		c.offer(rowEntry(0, keyHash(key), key, Row{Kind: String, Value: make([]byte, benchValueBytes)}), false)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

@@ -28,6 +28,8 @@ type entry struct {
 	sum    uint64         // of the row, 0: not known; the writer's own
 
 	cached, visited bool
+	uses            uint8  // see uses
+	used            uint32 // when, by the clock of uses; 0: not since it is in memory
 	prev, next      *entry
 }
 
@@ -79,6 +81,7 @@ func cacheID(space uint32, hash uint64) uint64 {
 type cache struct {
 	shards   [cacheShards]shard
 	complete atomic.Bool
+	uses     uses
 }
 
 type shard struct {
@@ -88,7 +91,8 @@ type shard struct {
 	hand           *entry // next candidate, nil: start at tail
 	used, capacity int64
 	hits, misses   uint64
-	_              [32]byte // keeps shards on cache lines of their own
+	random         uint64
+	_              [24]byte // keeps shards on cache lines of their own
 }
 
 func newCache(capacity int64) *cache {
@@ -101,8 +105,8 @@ func newCache(capacity int64) *cache {
 
 func (c *cache) shard(id uint64) *shard { return &c.shards[id%cacheShards] }
 
-// get returns the cached row of a key, or nil.
-func (c *cache) get(space uint32, hash uint64, key []byte) *entry {
+// get returns the cached row of a key, or nil. quiet: that is not a use.
+func (c *cache) get(space uint32, hash uint64, key []byte, quiet bool) *entry {
 	id := cacheID(space, hash)
 	s := c.shard(id)
 	s.mu.Lock()
@@ -112,7 +116,10 @@ func (c *cache) get(space uint32, hash uint64, key []byte) *entry {
 		s.mu.Unlock()
 		return nil
 	}
-	e.visited = true
+	if !quiet {
+		e.visited = true
+		c.uses.note(e, &s.random)
+	}
 	s.hits++
 	s.mu.Unlock()
 	return e
@@ -133,16 +140,22 @@ func (c *cache) put(e *entry, row *Row) {
 	}
 	e.row = *row
 	c.insert(s, id, e)
+	if e.used == 0 {
+		c.uses.note(e, &s.random)
+	}
 }
 
-// offer caches what a reader has found, unless somebody else was faster.
-func (c *cache) offer(e *entry) {
+// offer caches what a reader has found, unless somebody else was faster. quiet: that was not a use.
+func (c *cache) offer(e *entry, quiet bool) {
 	id := cacheID(e.space, e.hash)
 	s := c.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.entries.get(id); old == nil || !old.is(e.space, e.hash, e.key) {
 		c.insert(s, id, e)
+		if !quiet {
+			c.uses.note(e, &s.random)
+		}
 	}
 }
 
@@ -151,7 +164,9 @@ func (c *cache) insert(s *shard, id uint64, e *entry) {
 	if old := s.entries.get(id); old != nil {
 		e.visited = old.visited
 		s.unlink(id, old)
-		if !old.is(e.space, e.hash, e.key) {
+		if old.is(e.space, e.hash, e.key) {
+			e.uses, e.used = old.uses, old.used
+		} else {
 			c.complete.Store(false)
 		}
 	}
@@ -188,6 +203,7 @@ func (c *cache) remove(e *entry) {
 	if old := s.entries.get(id); old != nil && old.is(e.space, e.hash, e.key) {
 		s.unlink(id, old)
 	}
+	e.used = 0 // one that comes after it is another key
 	s.mu.Unlock()
 }
 

@@ -67,13 +67,13 @@ func TestCacheCollision(t *testing.T) {
 	c.complete.Store(true)
 	a := rowEntry(1, 42, []byte("a"), Row{Kind: String})
 	b := rowEntry(1, 42, []byte("b"), Row{Kind: String})
-	c.offer(a)
+	c.offer(a, false)
 	c.remove(b)
-	if c.get(1, 42, []byte("a")) != a || !c.complete.Load() {
+	if c.get(1, 42, []byte("a"), false) != a || !c.complete.Load() {
 		t.Fatal("removing one key took out another")
 	}
-	c.offer(b)
-	if c.get(1, 42, []byte("a")) != nil || c.get(1, 42, []byte("b")) != b {
+	c.offer(b, false)
+	if c.get(1, 42, []byte("a"), false) != nil || c.get(1, 42, []byte("b"), false) != b {
 		t.Fatal("two keys in one place")
 	}
 	if c.complete.Load() {

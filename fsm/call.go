@@ -21,6 +21,7 @@ type Request struct {
 	Calls   []Call
 	Replies []resp.Reply
 	Local   bool // reads alone may be answered from what this node has, if that is not too old
+	NoTouch bool // what the calls look at is not counted as used, here
 }
 
 // Exec runs one command on tx. The reply of a command that met an I/O error is thrown away.

@@ -97,6 +97,7 @@ type checker struct {
 	listed  uint64 // over the expiry table: the same
 	owned   uint64 // sum of the pages as the rows of collections have it, and
 	pages   uint64 // of the pages: the same
+	stored  int64  // bytes of all tables
 	strange string // what a row of these programs would never look like
 }
 
@@ -114,6 +115,8 @@ func (c *checker) differs(kept *database) string {
 		return "the expiry table does not list the expiry times of the rows"
 	case c.owned != c.pages:
 		return fmt.Sprintf("the pages of collections add up to %016x, not to %016x", c.pages, c.owned)
+	case c.found.bytes != kept.bytes || c.stored != kept.bytes:
+		return fmt.Sprintf("there are %d bytes, and %d by what the rows say, not %d", c.stored, c.found.bytes, kept.bytes)
 	}
 	return ""
 }
@@ -127,7 +130,7 @@ func (c *checker) rows() error {
 			c.strange = fmt.Sprintf("malformed row %q", shorten(k))
 			return
 		}
-		h := headerOf(hash, &row)
+		h := headerOf(c.found.space, hash, len(key), &row)
 		c.found.count(h, +1)
 		c.owned += row.pages()
 		if h.expireAt != 0 {
@@ -143,7 +146,7 @@ func (c *checker) pageRows() error {
 			c.strange = fmt.Sprintf("malformed page %q", shorten(k))
 			return
 		}
-		root, id := binary.BigEndian.Uint64(k[spacePrefix:]), binary.BigEndian.Uint32(k[spacePrefix+8:])
+		root, id := binary.BigEndian.Uint64(k[spacePrefix:]), binary.BigEndian.Uint64(k[spacePrefix+8:])
 		c.pages += rowSum(pageHash(root, id), &row)
 	})
 }
@@ -174,6 +177,7 @@ func (c *checker) walk(table byte, fn func(k, v []byte)) error {
 			return err
 		}
 		fn(it.Key(), v)
+		c.stored += int64(len(it.Key()) + len(v))
 		if c.read += len(it.Key()) + len(v); c.read >= checkChunk {
 			c.read = 0
 			if err := c.pause(); err != nil {

@@ -122,6 +122,10 @@ func TestCheckFindsWhatWasNotApplied(t *testing.T) {
 			m.ks.dbs[0].sum++
 			return nil
 		}},
+		{"other bytes", "bytes", func(t *testing.T, m *Machine) error {
+			m.ks.dbs[0].bytes++
+			return nil
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := openMem(t)
@@ -262,6 +266,8 @@ func TestHashCoversEverything(t *testing.T) {
 		"sum":      {dbs: [Databases]database{0: {sum: 8, keys: 1}}},
 		"keys":     {dbs: [Databases]database{0: {sum: 9, keys: 2}}},
 		"expires":  {dbs: [Databases]database{0: {sum: 9, keys: 1, expires: 1}}},
+		"bytes":    {dbs: [Databases]database{0: {sum: 9, keys: 1, bytes: 1}}},
+		"limit":    {dbs: [Databases]database{0: {sum: 9, keys: 1}}, settings: Settings{Limit: DefaultLimit}},
 		"both dbs": {dbs: [Databases]database{0: {sum: 9, keys: 1}, 1: {sum: 9, keys: 1}}},
 	} {
 		for _, time := range []int64{1, 2} {

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -14,17 +15,22 @@ const (
 	// formLarge is set in addition once a collection was larger than what Redis keeps in a listpack: that shows in
 	// OBJECT ENCODING, for good.
 	formLarge = 2
+	// formInts: a set of integers alone, in order, 8 bytes each.
+	formInts = 4
 )
 
-// treeSize is the value of a row in formTree: form, number of the pages 8, sum over them 8, the next page 4, the top
-// page 4, elements 8.
-const treeSize = 1 + 8 + 8 + 4 + 4 + 8
+// The value of a row in formTree: form 1, number of the pages 8, sum over them 8, their bytes 8, the next page 8, for each
+// of two trees its top page 8 and its elements 8, and what the type keeps beside.
+const (
+	collectionTrees = 2
+	collectionHead  = 1 + 8 + 8 + 8 + 8 + collectionTrees*(8+8)
+)
 
 var errCollection = errors.New("damaged collection")
 
 // root is the number under which the pages of a collection are, or 0.
 func (r *Row) root() uint64 {
-	if r.Kind == String || r.Kind == Page || len(r.Value) != treeSize || r.Value[0]&formTree == 0 {
+	if r.Kind == String || r.Kind == Page || len(r.Value) < collectionHead || r.Value[0]&formTree == 0 {
 		return 0
 	}
 	return binary.BigEndian.Uint64(r.Value[1:])
@@ -38,6 +44,19 @@ func (r *Row) pages() uint64 {
 	return binary.BigEndian.Uint64(r.Value[9:])
 }
 
+// addPages adds to the sum over the pages. Nobody else has the value yet.
+func (r *Row) addPages(sum uint64) {
+	binary.BigEndian.PutUint64(r.Value[9:], r.pages()+sum)
+}
+
+// pageBytes is how much the pages count for in the size of the data set.
+func (r *Row) pageBytes() int64 {
+	if r.root() == 0 {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(r.Value[17:]))
+}
+
 // rootCounterBits are for the collections of one entry of the log, each of which takes some bytes of it.
 const rootCounterBits = 24
 
@@ -47,44 +66,65 @@ func (tx *Txn) newRoot() uint64 {
 	return tx.index<<rootCounterBits | tx.roots
 }
 
-// treeRow is the tree of a collection and what its row holds beside.
-type treeRow struct {
-	tree
-	count, sumOfPages uint64
-	nextPage          uint32
+// pages are those of one collection. They are in the database that is current when they are used.
+type pages struct {
+	tx    *Txn
+	root  uint64 // names the pages
+	sum   uint64 // over all of them, before the entry that is being applied: see settlePages
+	bytes uint64 // of all of them
+	next  uint64 // the number of the next new page, from 1 on
 }
 
-// openTree reads the value of a row in formTree.
-func (tx *Txn) openTree(value []byte) *treeRow {
-	t := &treeRow{}
-	t.tx, t.next, t.sum = tx, &t.nextPage, &t.sumOfPages
-	if len(value) != treeSize {
+// trees are a collection in formTree: one tree or two, which share their pages, and what the row holds beside.
+type trees struct {
+	pages
+	tree [collectionTrees]tree
+	rest []byte // belongs to the type
+}
+
+// openTrees reads the value of a row in formTree.
+func (tx *Txn) openTrees(value []byte) *trees {
+	t := tx.newTrees()
+	if len(value) < collectionHead {
 		tx.fail(errCollection)
 		return t
 	}
-	t.root = binary.BigEndian.Uint64(value[1:])
-	t.sumOfPages = binary.BigEndian.Uint64(value[9:])
-	t.nextPage = binary.BigEndian.Uint32(value[17:])
-	t.top = binary.BigEndian.Uint32(value[21:])
-	t.count = binary.BigEndian.Uint64(value[25:])
+	number := func(i int) uint64 { return binary.BigEndian.Uint64(value[1+8*i:]) }
+	t.root, t.sum, t.bytes, t.next = number(0), number(1), number(2), number(3)
+	for i := range t.tree {
+		t.tree[i].top, t.tree[i].count = number(4+2*i), number(5+2*i)
+	}
+	t.rest = value[collectionHead:]
 	return t
 }
 
-// newTree makes an empty tree.
-func (tx *Txn) newTree() *treeRow {
-	t := &treeRow{nextPage: 1}
-	t.tx, t.next, t.sum, t.root = tx, &t.nextPage, &t.sumOfPages, tx.newRoot()
+// newTrees makes empty trees, which get their number with their first page.
+func (tx *Txn) newTrees() *trees {
+	t := &trees{pages: pages{tx: tx, next: 1}}
+	for i := range t.tree {
+		t.tree[i].pages = &t.pages
+	}
 	return t
+}
+
+// drop removes all pages of trees that no row has.
+func (t *trees) drop() {
+	if t.root != 0 {
+		t.tx.pending.dropPages(t.tx.space(), t.root)
+	}
 }
 
 // value is what the row of the collection holds.
-func (t *treeRow) value(form byte) []byte {
-	b := append(make([]byte, 0, treeSize), form|formTree)
-	b = binary.BigEndian.AppendUint64(b, t.root)
-	b = binary.BigEndian.AppendUint64(b, t.sumOfPages)
-	b = binary.BigEndian.AppendUint32(b, t.nextPage)
-	b = binary.BigEndian.AppendUint32(b, t.top)
-	return binary.BigEndian.AppendUint64(b, t.count)
+func (t *trees) value(form byte) []byte {
+	b := append(make([]byte, 0, collectionHead+len(t.rest)), form|formTree)
+	for _, n := range []uint64{t.root, t.sum, t.bytes, t.next} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	for i := range t.tree {
+		b = binary.BigEndian.AppendUint64(b, t.tree[i].top)
+		b = binary.BigEndian.AppendUint64(b, t.tree[i].count)
+	}
+	return append(b, t.rest...)
 }
 
 // Rename moves a key to another name in the same database, whatever its size, and replaces what is there. It says whether
@@ -107,25 +147,27 @@ func (tx *Txn) CopyTo(db int, key []byte, row Row) {
 		tx.Keep(key, row)
 		return
 	}
-	from, form := tx.openTree(row.Value), row.Value[0]
-	to := tx.newTree()
-	to.top, to.nextPage, to.count = from.top, from.nextPage, from.count
-	if from.top != 0 {
-		tx.copyPages(db, &from.tree, &to.tree, from.top)
+	from, to := tx.openTrees(row.Value), tx.newTrees()
+	to.root, to.next, to.rest = tx.newRoot(), from.next, from.rest
+	for i := range from.tree {
+		to.tree[i].top, to.tree[i].count = from.tree[i].top, from.tree[i].count
+		if top := from.tree[i].top; top != 0 {
+			tx.copyPages(db, &from.tree[i], &to.tree[i], top)
+		}
 	}
-	row.Value = to.value(form)
+	row.Value = to.value(row.Value[0])
 	defer tx.Use(tx.Use(db))
 	tx.Keep(key, row)
 }
 
 // copyPages copies a page of a tree and all below it; the copies have the same numbers.
-func (tx *Txn) copyPages(db int, from, to *tree, page uint32) {
+func (tx *Txn) copyPages(db int, from, to *tree, page uint64) {
 	n := tx.page(from.root, page)
 	if n == nil {
 		return
 	}
 	old := tx.Use(db)
-	to.write(page, n)
+	to.write(page, bytes.Clone(n))
 	tx.Use(old)
 	for i := 0; n.level() > 0 && i < n.len(); i++ {
 		tx.copyPages(db, from, to, n.child(i).page)

@@ -30,9 +30,10 @@ func (m *Machine) Digest() (uint64, error) {
 
 	h := xxhash.New()
 	writeNumbers(h, uint64(time))
+	h.Write(ks.settings.encode())
 	for db := range ks.dbs {
 		d := &ks.dbs[db]
-		writeNumbers(h, uint64(db), uint64(d.keys), uint64(d.expires))
+		writeNumbers(h, uint64(db), uint64(d.keys), uint64(d.expires), uint64(d.bytes))
 		for _, table := range []byte{tableRow, tablePage, tableExpiry} {
 			if err := digestTable(h, snapshot, table, d.space); err != nil {
 				return 0, fmt.Errorf("digest of database %d: %w", db, located(err))

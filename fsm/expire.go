@@ -15,6 +15,7 @@ func (d *database) count(h header, sign int64) {
 	if h.exists {
 		d.keys += sign
 		d.sum += uint64(sign) * h.sum
+		d.bytes += sign * h.bytes
 	}
 	if h.expireAt != 0 {
 		d.expires += sign

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"pgregory.net/rapid"
 
 	"redoubt/resp"
 )
@@ -220,3 +221,21 @@ func rowEntry(space uint32, hash uint64, key []byte, row Row) *entry {
 	e.row = row
 	return e
 }
+
+// somePacking sets another packing at times: so small or so large a one that most values are on the other side of it.
+func somePacking(rt *rapid.T, tx *Txn) {
+	if rapid.IntRange(0, 3).Draw(rt, "packing") > 0 {
+		return
+	}
+	some := func(name string, from ...int64) int64 { return rapid.SampledFrom(from).Draw(rt, name) }
+	tx.SetSettings(Settings{Packing: Packing{
+		HashEntries: some("hash", 0, 3, 512, 1<<40), HashValue: some("hash value", 0, 5, 64, 1<<40),
+		IntsetEntries: some("ints", 0, 3, 512, 1<<40),
+		SetEntries:    some("set", 0, 3, 128, 1<<40), SetValue: some("set value", 0, 2, 64, 1<<40),
+		ZSetEntries: some("zset", 0, 3, 128, 1<<40), ZSetValue: some("zset value", 0, 5, 64, 1<<40),
+		ListSize:    some("list", 0, 1, 10, -1, -2, -5, -9),
+		StreamBytes: some("bytes", 0, 1, 200, 4096, 1<<40), StreamEntries: some("entries", 1, 10, streamEntriesMost),
+	}})
+}
+
+const streamEntriesMost = 100

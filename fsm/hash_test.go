@@ -62,6 +62,7 @@ func TestHash(t *testing.T) {
 		for range rapid.IntRange(1, 15).Draw(rt, "entries") {
 			tm.do(func(tx *Txn) {
 				key, to := keys.Draw(rt, "key"), keys.Draw(rt, "to")
+				somePacking(rt, tx)
 				switch op := rapid.IntRange(0, 12).Draw(rt, "op"); {
 				case op == 0:
 					tx.Delete([]byte(key))

@@ -12,7 +12,7 @@ import (
 //
 //	meta    'm' | name
 //	row     'r' | space 4 | slot 2 | hash 6 | user key            -> row.go
-//	page    'p' | space 4 | collection 8 | page 4                 -> row.go, node.go
+//	page    'p' | space 4 | collection 8 | page 8                 -> row.go, node.go
 //	expiry  'x' | space 4 | expire-at 8 | slot 2 | hash 6 | user key  -> nothing
 //
 // Numbers are big-endian. A space is the physical keyspace that a logical database has at the
@@ -38,10 +38,11 @@ const (
 
 // Names in the meta table.
 var (
-	metaFormat  = []byte{tableMeta, 'f'} // formatVersion
-	metaApplied = []byte{tableMeta, 'a'} // index 8 | term 8 | time 8
-	metaMember  = []byte{tableMeta, 'm'} // the caller's own bytes
-	metaSpaces  = []byte{tableMeta, 's'} // the next space number 4
+	metaFormat   = []byte{tableMeta, 'f'} // formatVersion
+	metaApplied  = []byte{tableMeta, 'a'} // index 8 | term 8 | time 8
+	metaMember   = []byte{tableMeta, 'm'} // the caller's own bytes
+	metaSpaces   = []byte{tableMeta, 's'} // the next space number 4
+	metaSettings = []byte{tableMeta, 'c'} // see Settings
 )
 
 var errKey = errors.New("damaged key")

@@ -61,11 +61,15 @@ type Machine struct {
 
 	hashes hashRing // see Hash
 
+	views    sync.Map       // *view of each stream that is being written
 	users    sync.WaitGroup // of the engine without the lock; added to under mu
 	failed   chan struct{}  // closed after failErr is set
 	failErr  error
 	failOnce sync.Once
 	expired  atomic.Uint64
+	evicted  atomic.Uint64
+	memory   memory
+	opened   atomic.Int64  // the first time that SetClock told
 	randoms  atomic.Uint64 // numbers the reads that asked for a random number
 }
 
@@ -96,6 +100,7 @@ func Open(o Options) (*Machine, error) {
 	m.writtenKS = m.ks
 	m.active.Store(newBuffer(1))
 	m.cache.complete.Store(m.ks.empty())
+	m.noteMemory()
 	return m, nil
 }
 
@@ -191,6 +196,7 @@ func (m *Machine) Close() error {
 	}
 	m.closed = true
 	m.mu.Unlock()
+	m.closeViews()
 	m.users.Wait()
 	m.writer.pending.reset()
 	err := m.drain()
@@ -201,7 +207,7 @@ func (m *Machine) Close() error {
 }
 
 // formatVersion of the keys and rows in the engine. A machine refuses any other.
-const formatVersion = 2
+const formatVersion = 4
 
 func isFresh(db *pebble.DB) (bool, error) {
 	it, err := db.NewIter(nil)

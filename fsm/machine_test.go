@@ -440,7 +440,7 @@ func TestCacheIsBounded(t *testing.T) {
 	c := newCache(1 << 20)
 	for i := range 20000 {
 		key := fmt.Appendf(nil, "key%d", i)
-		c.offer(rowEntry(1, keyHash(key), key, Row{Kind: String, Value: make([]byte, i%512)}))
+		c.offer(rowEntry(1, keyHash(key), key, Row{Kind: String, Value: make([]byte, i%512)}), false)
 	}
 	var st Stats
 	c.addStats(&st)
@@ -462,24 +462,24 @@ func TestCacheIsBounded(t *testing.T) {
 func TestCacheKeepsWhatIsUsed(t *testing.T) {
 	c := newCache(1 << 20)
 	key := func(i int) []byte { return fmt.Appendf(nil, "key%d", i) }
-	insert := func(i int) { c.offer(rowEntry(1, keyHash(key(i)), key(i), Row{Kind: String})) }
+	insert := func(i int) { c.offer(rowEntry(1, keyHash(key(i)), key(i), Row{Kind: String}), false) }
 	for i := range 1000 {
 		insert(i)
 	}
 	for i := 1000; i < 50000; i++ {
 		insert(i)
-		c.get(1, keyHash(key(i%1000)), key(i%1000))
+		c.get(1, keyHash(key(i%1000)), key(i%1000), false)
 	}
 	kept := 0
 	for i := range 1000 {
-		if c.get(1, keyHash(key(i)), key(i)) != nil {
+		if c.get(1, keyHash(key(i)), key(i), false) != nil {
 			kept++
 		}
 	}
 	if kept < 950 {
 		t.Fatalf("%d of 1000 hot keys survived a stream of cold ones", kept)
 	}
-	if c.get(2, keyHash(key(1)), key(1)) != nil {
+	if c.get(2, keyHash(key(1)), key(1), false) != nil {
 		t.Fatal("spaces are mixed up")
 	}
 	var st Stats

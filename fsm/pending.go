@@ -12,6 +12,7 @@ type header struct {
 	root     uint64 // of the pages of a collection, 0: there are none
 	expireAt int64  // 0 means never
 	sum      uint64 // see rowSum
+	bytes    int64  // see Row.bytes
 }
 
 // change is what became of one key since the last publish. A change that is not dirty only
@@ -22,6 +23,8 @@ type change struct {
 	sum    uint64 // of row
 	stored header // what the engine holds
 	dirty  bool
+	stale  bool  // a page whose sum is that of a row before: see settlePages
+	number int32 // its place
 	prev   int32 // the change before it with the same cacheID, counted from 1; 0: none
 }
 
@@ -35,6 +38,11 @@ type pending struct {
 	bytes     int64 // keys and values held
 	minExpire int64 // at or below every expiry time in changes
 
+	// Of the entry that is being applied: see settlePages.
+	stale  []int32           // changes of pages
+	rooted []int32           // changes that gave keys rows with pages
+	sums   map[uint64]uint64 // by the number of a collection: what is to be added to the sum over its pages
+
 	rows []Row         // the new ones: room that is used again
 	view *pebble.Batch // see overlay; nil when it is to be made anew
 }
@@ -43,7 +51,7 @@ type pending struct {
 const pendingKeepMax = 1 << 12
 
 func newPending() *pending {
-	return &pending{minExpire: math.MaxInt64}
+	return &pending{minExpire: math.MaxInt64, sums: make(map[uint64]uint64)}
 }
 
 // find returns the change of a key or nil. It is good until the next add.
@@ -59,7 +67,8 @@ func (p *pending) find(space uint32, hash uint64, key []byte) *change {
 // add notes e, whose key has no change yet. The result is good until the next add.
 func (p *pending) add(e *entry, stored header) *change {
 	id := cacheID(e.space, e.hash)
-	p.changes = append(p.changes, change{entry: e, row: &e.row, sum: stored.sum, stored: stored, prev: p.index.get(id)})
+	p.changes = append(p.changes, change{entry: e, row: &e.row, sum: stored.sum, stored: stored,
+		number: int32(len(p.changes)), prev: p.index.get(id)})
 	p.index.set(id, int32(len(p.changes)))
 	p.bytes += e.cost()
 	return &p.changes[len(p.changes)-1]
@@ -74,6 +83,14 @@ func (p *pending) set(c *change, row Row, sum uint64) {
 	p.rows = append(p.rows, row)
 	c.row, c.sum = &p.rows[len(p.rows)-1], sum
 	p.touch(c)
+}
+
+// noteStale notes that c's page has another sum.
+func (p *pending) noteStale(c *change) {
+	if !c.stale {
+		c.stale = true
+		p.stale = append(p.stale, c.number)
+	}
 }
 
 // touch notes that c's key has another row.

@@ -14,6 +14,7 @@ func (m *Machine) Read(req *Request, now int64) (agree bool, err error) {
 	tx := m.pool.Get().(*Txn)
 	defer m.pool.Put(tx)
 	for tries := 0; ; tries++ {
+		req.Discard() // those of a try before this one
 		tx.hurried = tries == settleTries
 		agree, again, err := m.read(tx, req, now)
 		if !again || err != nil {
@@ -42,8 +43,7 @@ func (m *Machine) read(tx *Txn, req *Request, now int64) (agree, again bool, err
 		return false, false, ErrClosed
 	}
 	tx.ks, tx.agreed = &m.ks, m.time
-	tx.now = max(now, m.time)
-	replies := req.Replies[:0]
+	tx.now, tx.quiet = max(now, m.time), req.NoTouch
 	for i := range req.Calls {
 		c := &req.Calls[i]
 		if !c.Read {
@@ -52,12 +52,11 @@ func (m *Machine) read(tx *Txn, req *Request, now int64) (agree, again bool, err
 		if err := tx.begin(c); err != nil {
 			return false, false, err
 		}
-		replies = append(replies, m.exec(tx, c.Args))
+		req.Replies = append(req.Replies, m.exec(tx, c.Args))
 		if tx.err != nil || tx.agree || tx.unsettled {
 			return tx.agree, tx.unsettled, tx.err
 		}
 	}
-	req.Replies = replies
 	return false, false, nil
 }
 

@@ -12,6 +12,10 @@ type Kind uint8
 const (
 	String Kind = 1
 	Hash   Kind = 2
+	List   Kind = 3
+	Set    Kind = 4
+	ZSet   Kind = 5
+	Stream Kind = 6
 	Page   Kind = 0x40
 )
 
@@ -51,6 +55,20 @@ func (r *Row) encodedSize() int {
 	return headerSize + len(r.Value)
 }
 
+// bytes is how much a row under a key of this length counts for in the size of the data set: the bytes of its keys and
+// values in the engine, those of its place in the expiry table and of the pages of a collection included.
+func (r *Row) bytes(space uint32, keySize int) int64 {
+	prefix := rowPrefix
+	if space&pageBit != 0 {
+		prefix = spacePrefix
+	}
+	n := prefix + keySize + r.encodedSize()
+	if r.ExpireAt != 0 {
+		n += expiryPrefix + keySize
+	}
+	return int64(n) + r.pageBytes()
+}
+
 // encode writes the row to dst, which has encodedSize bytes.
 func (r *Row) encode(dst []byte) {
 	dst[0] = byte(r.Kind)
@@ -74,7 +92,7 @@ func decodeRow(b []byte) (Row, error) {
 		Version: binary.BigEndian.Uint64(b[1:]),
 		Value:   b[headerSize:],
 	}
-	if r.Kind != String && r.Kind != Hash && r.Kind != Page {
+	if (r.Kind < String || r.Kind > Stream) && r.Kind != Page {
 		return Row{}, errRow
 	}
 	if b[0]&expiryFlag == 0 {

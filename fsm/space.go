@@ -18,15 +18,17 @@ type database struct {
 	keys    int64  // rows, those that are due but not yet deleted included
 	expires int64  // rows with an expiry time
 	sum     uint64 // of rowSum over all rows
+	bytes   int64  // of Row.bytes over all rows
 }
 
-const databaseSize = 4 + 8 + 8 + 8
+const databaseSize = 4 + 8 + 8 + 8 + 8
 
 func (d *database) encode() []byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, databaseSize), d.space)
 	b = binary.BigEndian.AppendUint64(b, uint64(d.keys))
 	b = binary.BigEndian.AppendUint64(b, uint64(d.expires))
-	return binary.BigEndian.AppendUint64(b, d.sum)
+	b = binary.BigEndian.AppendUint64(b, d.sum)
+	return binary.BigEndian.AppendUint64(b, uint64(d.bytes))
 }
 
 func decodeDatabase(b []byte) (database, error) {
@@ -38,22 +40,34 @@ func decodeDatabase(b []byte) (database, error) {
 		keys:    int64(binary.BigEndian.Uint64(b[4:])),
 		expires: int64(binary.BigEndian.Uint64(b[12:])),
 		sum:     binary.BigEndian.Uint64(b[20:]),
+		bytes:   int64(binary.BigEndian.Uint64(b[28:])),
 	}, nil
 }
 
-// keyspace is all databases, and the number that the next fresh space gets.
+// keyspace is all databases, the number that the next fresh space gets, and the settings.
 type keyspace struct {
-	dbs  [Databases]database
-	next uint32
+	dbs      [Databases]database
+	next     uint32
+	settings Settings
 }
 
 // freshKeyspace is the keyspace before the first entry.
 func freshKeyspace() keyspace {
-	ks := keyspace{next: Databases}
+	ks := keyspace{next: Databases, settings: Settings{Packing: DefaultPacking}}
 	for i := range ks.dbs {
 		ks.dbs[i].space = uint32(i)
 	}
 	return ks
+}
+
+// find returns the database that has a space now, or nil.
+func (ks *keyspace) find(space uint32) *database {
+	for i := range ks.dbs {
+		if ks.dbs[i].space == space {
+			return &ks.dbs[i]
+		}
+	}
+	return nil
 }
 
 // empty says whether no database has a key.
@@ -73,6 +87,11 @@ func (ks *keyspace) writeTo(b *pebble.Batch, old *keyspace) error {
 			continue
 		}
 		if err := b.Set(metaDB(i), ks.dbs[i].encode(), nil); err != nil {
+			return err
+		}
+	}
+	if ks.settings != old.settings {
+		if err := b.Set(metaSettings, ks.settings.encode(), nil); err != nil {
 			return err
 		}
 	}
@@ -96,6 +115,10 @@ func readKeyspace(r pebble.Reader) (keyspace, error) {
 		if ks.dbs[i], err = decodeDatabase(b); err != nil {
 			return ks, err
 		}
+	}
+	var err error
+	if ks.settings, err = readSettings(r); err != nil {
+		return ks, err
 	}
 	b, err := readMeta(r, metaSpaces)
 	if err != nil || b == nil {

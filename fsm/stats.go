@@ -10,6 +10,8 @@ type DBStats struct {
 type Stats struct {
 	DB          [Databases]DBStats
 	ExpiredKeys uint64 // deleted because their time had passed
+	EvictedKeys uint64 // deleted because the data set was above its limit
+	Memory      Memory
 
 	CacheKeys, CacheBytes, CacheCapacity int64 // rows in memory
 	CacheHits, CacheMisses               uint64
@@ -35,7 +37,7 @@ func (m *Machine) Stats() Stats {
 		st.DB[i] = DBStats{Keys: m.ks.dbs[i].keys, Expires: m.ks.dbs[i].expires}
 	}
 	m.mu.RUnlock()
-	st.ExpiredKeys = m.expired.Load()
+	st.ExpiredKeys, st.EvictedKeys, st.Memory = m.expired.Load(), m.evicted.Load(), m.Memory()
 	m.cache.addStats(&st)
 	p := m.db.Metrics()
 	st.DiskBytes = int64(p.DiskSpaceUsage())

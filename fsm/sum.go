@@ -20,12 +20,12 @@ func rowSum(hash uint64, r *Row) uint64 {
 	return mix(s + xxhash.Sum64(r.Value))
 }
 
-// headerOf is the header of a row that is to be stored.
-func headerOf(hash uint64, r *Row) header {
+// headerOf is the header of a row that is to be stored under a key of this length.
+func headerOf(space uint32, hash uint64, keySize int, r *Row) header {
 	if r.Kind == 0 {
 		return header{}
 	}
-	return header{true, r.root(), r.ExpireAt, rowSum(hash, r)}
+	return header{true, r.root(), r.ExpireAt, rowSum(hash, r), r.bytes(space, keySize)}
 }
 
 // header describes the row of e. Only the writer calls it: that is who may touch the sum.
@@ -36,21 +36,27 @@ func (e *entry) header() header {
 	if e.sum == 0 {
 		e.sum = rowSum(e.hash, &e.row)
 	}
-	return header{true, e.row.root(), e.row.ExpireAt, e.sum}
+	return header{true, e.row.root(), e.row.ExpireAt, e.sum, e.row.bytes(e.space, len(e.key))}
 }
 
 // header describes what the change leaves of its key.
 func (c *change) header() header {
-	return header{c.row.Kind != 0, c.row.root(), c.row.ExpireAt, c.sum}
+	if c.row.Kind == 0 {
+		return header{}
+	}
+	return header{true, c.row.root(), c.row.ExpireAt, c.sum, c.row.bytes(c.entry.space, len(c.entry.key))}
 }
 
 // hash is that of the whole logical state at a time of the log. The numbers of spaces are left out:
 // they are names. An empty database adds nothing, so that this costs little after every entry.
 func (ks *keyspace) hash(time int64) uint64 {
 	h := mix(uint64(time) + golden)
+	if ks.settings != (Settings{Packing: DefaultPacking}) {
+		h += xxhash.Sum64(ks.settings.encode())
+	}
 	for i := range ks.dbs {
 		if d := &ks.dbs[i]; d.keys != 0 {
-			h += mix(mix(mix(d.sum+uint64(i+1)*golden)+uint64(d.keys)) + uint64(d.expires))
+			h += mix(mix(mix(mix(d.sum+uint64(i+1)*golden)+uint64(d.keys))+uint64(d.expires)) + uint64(d.bytes))
 		}
 	}
 	return h

@@ -2,11 +2,12 @@ package fsm
 
 import (
 	"bytes"
+	"sort"
 )
 
-// pageBytes is about the largest page of a tree; one with a single entry may be larger. Every change copies a page a
-// level, so that they are small.
-const pageBytes = 2 << 10
+// pageBytes is about the largest page of a tree; one with a single entry may be larger. Every change copies a page, so that
+// they are small: half of it saves little more, and makes trees deeper.
+const pageBytes = 1 << 10
 
 // treeDepth is more levels than there will ever be.
 const treeDepth = 24
@@ -15,11 +16,9 @@ const treeDepth = 24
 // knows how many there are below each page: finding an entry by its key or by its rank, and the rank of an entry,
 // take as many pages as the tree has levels. It is a B+tree (Comer, 1979) with counts.
 type tree struct {
-	tx   *Txn
-	root uint64  // names the pages
-	top  uint32  // the highest page; 0: the tree is empty
-	next *uint32 // the page number to be given next, from 1 on
-	sum  *uint64 // over all pages
+	*pages
+	top   uint64 // the highest page; 0: the tree is empty
+	count uint64 // of entries
 }
 
 // cursor is a place in a tree: at an entry, or after the last one. Every change of the tree makes all others
@@ -31,7 +30,7 @@ type cursor struct {
 }
 
 type step struct {
-	page uint32
+	page uint64
 	n    node
 	i    int
 }
@@ -151,22 +150,39 @@ func (c *cursor) rank() uint64 {
 		if s.n.level() == 0 {
 			return rank + uint64(s.i)
 		}
-		for i := range s.i {
-			rank += s.n.child(i).count
-		}
+		rank += s.n.before(s.i)
 	}
 	return rank
 }
 
 // insert puts an entry before the place of the cursor, which is of no use afterwards.
 func (c *cursor) insert(key, value []byte) {
-	entry := appendLeafEntry(make([]byte, 0, len(key)+len(value)+4), key, value)
+	c.insertEntries(appendLeafEntry(make([]byte, 0, len(key)+len(value)+4), key, value))
+}
+
+// insertValues puts entries without keys before the place of the cursor, which is of no use afterwards.
+func (c *cursor) insertValues(values [][]byte) {
+	size := 0
+	for _, v := range values {
+		size += len(v) + 1
+	}
+	all, entries := make([]byte, 0, size), make([][]byte, len(values))
+	for i, v := range values {
+		start := len(all)
+		all = appendLeafEntry(all, nil, v)
+		entries[i] = all[start:]
+	}
+	c.insertEntries(entries...)
+}
+
+func (c *cursor) insertEntries(entries ...[]byte) {
 	if c.depth == 0 {
-		c.t.top = c.t.add(emptyNode(0).splice(0, 0, entry)).page
+		c.t.count = uint64(len(entries))
+		c.t.grow(c.t.newPage(), emptyNode(0).splice(0, 0, entries...), len(entries)-1)
 		return
 	}
 	l := c.leaf()
-	c.replace(l.n.splice(l.i, l.i, entry), l.i)
+	c.replace(l.n.splice(l.i, l.i, entries...), l.i+len(entries)-1)
 }
 
 // set gives the entry another value. The cursor is of no use afterwards.
@@ -183,31 +199,76 @@ func (c *cursor) remove() {
 	c.replace(l.n.splice(l.i, l.i+1), -1)
 }
 
-// replace puts a changed node in place of the last step's, and changes those above. at is the place of the entry
-// that made it grow, if one did.
-func (c *cursor) replace(n node, at int) {
-	for d := c.depth - 1; ; d-- {
-		s := &c.steps[d]
-		if d == 0 {
-			c.replaceTop(s.page, n, at)
+// move puts an entry with another key in place of the one that the cursor is at, where it belongs. The cursor is of no use
+// afterwards.
+func (c *cursor) move(key, value []byte) {
+	l := c.leaf()
+	if i, _ := l.n.search(key); i > 0 && i < l.n.len() { // in the same leaf, as one that is moved by little
+		if i > l.i {
+			i--
+		}
+		entry := appendLeafEntry(make([]byte, 0, len(key)+len(value)+4), key, value)
+		c.replace(l.n.splice(l.i, l.i+1).splice(i, i, entry), i)
+		return
+	}
+	t := c.t
+	c.remove()
+	t.seek(c, key)
+	c.insert(key, value)
+}
+
+// removeRange takes the entries of the ranks from one to before another out, as many at a time as are in one page, and
+// shows them to gone before, unless that is nil.
+func (t *tree) removeRange(from, to uint64, gone func(key, value []byte)) {
+	for from < to {
+		var c cursor
+		t.seekRank(&c, from)
+		if !c.valid() {
 			return
 		}
-		up := &c.steps[d-1]
-		from, to := up.i, up.i+1
-		var children []child
-		switch {
-		case n.len() == 0:
-			c.t.write(s.page, nil)
-		case len(n) > pageBytes && n.len() > 1:
-			children = c.t.divide(s.page, n, at)
-		default:
-			page := s.page
-			if len(n) < pageBytes/4 {
-				page, n, from, to = c.merge(up, s.page, n)
-			}
-			c.t.write(page, n)
-			children = []child{{page, n.count(), n.firstKey()}}
+		l := c.leaf()
+		end := l.i + int(min(uint64(l.n.len()-l.i), to-from))
+		for i := l.i; i < end && gone != nil; i++ {
+			gone(l.n.split(i))
 		}
+		to -= uint64(end - l.i)
+		c.replace(l.n.splice(l.i, end), -1)
+	}
+}
+
+// removeSome takes several entries of the cursor's leaf out, whose places are in order. The cursor is of no use afterwards.
+func (c *cursor) removeSome(places []int) {
+	if len(places) == 0 {
+		return
+	}
+	l := c.leaf()
+	var kept [][]byte
+	for i := range l.n.len() {
+		if len(places) > 0 && places[0] == i {
+			places = places[1:]
+			continue
+		}
+		kept = append(kept, l.n.entries(i, i+1))
+	}
+	c.replace(emptyNode(0).splice(0, 0, kept...), -1)
+}
+
+// replace puts a changed leaf in place of the cursor's, and changes the nodes above. at is the place of the entry that made
+// it grow, if one did.
+func (c *cursor) replace(n node, at int) {
+	more := uint64(n.len() - c.leaf().n.len()) // modulo 2^64: they may be less
+	c.t.count += more
+	for d := c.depth - 1; d > 0; d-- {
+		up := &c.steps[d-1]
+		old := up.n.child(up.i)
+		if n.fits() && bytes.Compare(old.key, n.firstKey()) <= 0 {
+			c.t.write(c.steps[d].page, n)
+			if more != 0 {
+				c.recount(d, more)
+			}
+			return
+		}
+		children, from, to := c.resize(d, n, at)
 		if len(children) > 0 { // stays a bound of what is below it, also where it is not the first key any more
 			if old := up.n.child(from).key; bytes.Compare(old, children[0].key) < 0 {
 				children[0].key = old
@@ -215,6 +276,33 @@ func (c *cursor) replace(n node, at int) {
 		}
 		n, at = up.n.splice(from, to, encodeChildren(children)...), from+len(children)-1
 	}
+	c.replaceTop(c.steps[0].page, n, at)
+}
+
+// recount adds to the numbers of elements in all nodes above a step, whose bounds and sizes stay.
+func (c *cursor) recount(d int, more uint64) {
+	for d--; d >= 0; d-- {
+		s := &c.steps[d]
+		c.t.tx.recount(c.t.root, s.page, s.n, s.i, s.n.child(s.i).count+more)
+	}
+}
+
+// resize stores a changed node of a step as so many as it needs, and returns them and which children of the one above they
+// stand for.
+func (c *cursor) resize(d int, n node, at int) (children []child, from, to int) {
+	page, up := c.steps[d].page, &c.steps[d-1]
+	from, to = up.i, up.i+1
+	switch {
+	case n.len() == 0:
+		c.t.write(page, nil)
+		return nil, from, to
+	case n.tooLarge():
+		return c.t.divide(page, n, at), from, to
+	case len(n) < pageBytes/4:
+		page, n, from, to = c.merge(up, page, n)
+	}
+	c.t.write(page, n)
+	return []child{{page, n.count(), n.firstKey()}}, from, to
 }
 
 func encodeChildren(children []child) [][]byte {
@@ -227,7 +315,7 @@ func encodeChildren(children []child) [][]byte {
 
 // merge takes the node after or before a small one in, if both fit into a page, and returns where it is then and which
 // children of up it stands for.
-func (c *cursor) merge(up *step, page uint32, n node) (_ uint32, _ node, from, to int) {
+func (c *cursor) merge(up *step, page uint64, n node) (_ uint64, _ node, from, to int) {
 	for _, i := range []int{up.i + 1, up.i - 1} {
 		if i < 0 || i >= up.n.len() {
 			continue
@@ -249,7 +337,7 @@ func (c *cursor) merge(up *step, page uint32, n node) (_ uint32, _ node, from, t
 }
 
 // replaceTop is replace for the highest page.
-func (c *cursor) replaceTop(page uint32, n node, at int) {
+func (c *cursor) replaceTop(page uint64, n node, at int) {
 	t := c.t
 	switch {
 	case n.len() == 0:
@@ -258,59 +346,80 @@ func (c *cursor) replaceTop(page uint32, n node, at int) {
 	case n.level() > 0 && n.len() == 1: // a tree with one level less
 		t.write(page, nil)
 		t.top = n.child(0).page
-	case len(n) > pageBytes && n.len() > 1:
-		children := t.divide(page, n, at)
-		t.top = t.add(emptyNode(n.level()+1).splice(0, 0, encodeChildren(children)...)).page
 	default:
-		t.write(page, n)
+		t.grow(page, n, at)
 	}
+}
+
+// grow stores the highest node, and others above it if it is too large.
+func (t *tree) grow(page uint64, n node, at int) {
+	for n.tooLarge() {
+		children := t.divide(page, n, at)
+		page, n = t.newPage(), emptyNode(n.level()+1).splice(0, 0, encodeChildren(children)...)
+		at = len(children) - 1
+	}
+	t.write(page, n)
+	t.top = page
 }
 
 // divide stores a node that is too large as several, the first of them under its page.
-func (t *tree) divide(page uint32, n node, at int) []child {
+func (t *tree) divide(page uint64, n node, at int) []child {
 	var out []child
-	for part := n; ; {
-		cut := part.half(at)
-		left := part
-		if len(part) > pageBytes && part.len() > 1 {
-			left = part.cut(0, cut)
+	for from := 0; from < n.len(); {
+		to := n.part(from, at)
+		part := n.cut(from, to)
+		key := part.firstKey()
+		if from > 0 {
+			page = t.newPage()
+			if n.level() == 0 {
+				key = separator(n.key(from-1), key)
+			}
 		}
-		if len(out) == 0 {
-			t.write(page, left)
-			out = append(out, child{page, left.count(), left.firstKey()})
-		} else {
-			out = append(out, t.add(left))
-		}
-		if left.len() == part.len() {
-			return out
-		}
-		part, at = part.cut(left.len(), part.len()), at-left.len()
+		t.write(page, part)
+		out = append(out, child{page, part.count(), key})
+		from = to
 	}
+	return out
 }
 
-// half is where to divide a node. One that grows at an end is left full on the other side, since more will come
-// there.
-func (n node) half(at int) int {
-	switch at {
-	case n.len() - 1:
-		return n.len() - 1
-	case 0:
-		return 1
+// separator is a short key above a and not above b, which is above a or the same.
+func separator(a, b []byte) []byte {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
 	}
-	for i := 1; i < n.len()-1; i++ {
-		if n.end(i) > n.end(n.len()-1)/2 {
-			return i
-		}
+	if n == len(b) {
+		return b
 	}
-	return n.len() - 1
+	return b[:n+1]
 }
 
-// add stores a node under a new page.
-func (t *tree) add(n node) child {
-	page := *t.next
-	*t.next++
-	t.write(page, n)
-	return child{page, n.count(), n.firstKey()}
+// part is where a node that is too large is to be divided next, if all before from is done. One that grows at an end is
+// left full on the other side, since more will come there.
+func (n node) part(from, at int) int {
+	least := n.least()
+	last := n.len() - 1
+	var to int
+	switch {
+	case n.size(from, n.len()) <= pageBytes || n.len()-from < 2*least:
+		return n.len()
+	case at == last || n.size(from, n.len()) > 2*pageBytes:
+		to = from + sort.Search(last-from, func(i int) bool { return n.size(from, from+i+1) > pageBytes })
+	case at != from:
+		middle := (n.start(from) + n.end(last)) / 2
+		to = from + 1 + sort.Search(last-from-1, func(i int) bool { return n.end(from+1+i) > middle })
+	}
+	return min(max(to, from+least), n.len()-least)
 }
 
-func (t *tree) write(page uint32, n node) { *t.sum += t.tx.setPage(t.root, page, n) }
+func (t *tree) newPage() uint64 {
+	t.next++
+	return t.next - 1
+}
+
+func (t *tree) write(page uint64, n node) {
+	if t.root == 0 {
+		t.root = t.tx.newRoot()
+	}
+	t.bytes += t.tx.setPage(t.root, page, n)
+}

@@ -66,7 +66,7 @@ func (tm *treeMachine) check() {
 type pair struct{ key, value string }
 
 // verify compares a tree with what should be in it, in both directions and by rank.
-func verify(t failer, tr *treeRow, want []pair) {
+func verify(t failer, tr *tree, want []pair) {
 	t.Helper()
 	var c cursor
 	i := 0
@@ -99,7 +99,7 @@ func verify(t failer, tr *treeRow, want []pair) {
 }
 
 // depth counts the pages of a tree, and compares the counts in it with what is there.
-func countPages(t failer, tr *treeRow, page uint32) (pages int, entries uint64) {
+func countPages(t failer, tr *tree, page uint64) (pages int, entries uint64) {
 	t.Helper()
 	if page == 0 {
 		return 0, 0
@@ -123,67 +123,41 @@ func countPages(t failer, tr *treeRow, page uint32) (pages int, entries uint64) 
 	return pages, entries
 }
 
+// reachable fails unless the pages that are stored are those of the collection.
+func reachable(t failer, tm *treeMachine, all *trees) {
+	t.Helper()
+	sum := 0
+	for i := range all.tree {
+		n, entries := countPages(t, &all.tree[i], all.tree[i].top)
+		if sum += n; entries != all.tree[i].count {
+			t.Fatalf("%d entries in pages, the row has %d", entries, all.tree[i].count)
+		}
+	}
+	if stored := tm.pages(); stored != sum {
+		t.Fatalf("%d pages are stored, %d belong to the collection", stored, sum)
+	}
+}
+
 // TestTree does random things to a tree and to a sorted slice.
 func TestTree(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		tm := newTreeMachine(t, 32<<10)
 		tm.t = rt
-		var want []pair
-		var row []byte
-		tm.do(func(tx *Txn) {
-			row = tx.newTree().value(0)
-			tx.Put([]byte("k"), Row{Kind: Hash, Value: row})
-		})
+		var wants [collectionTrees][]pair
+		tm.do(func(tx *Txn) { tx.Put([]byte("k"), Row{Kind: Hash, Value: tx.newTrees().value(0)}) })
 		width := rapid.SampledFrom([]int{1, 30, 700, 5000}).Draw(rt, "width")
 		key := rapid.Custom(func(rt *rapid.T) string { return fmt.Sprintf("%05d", rapid.IntRange(0, 3000).Draw(rt, "n")) })
 		for range rapid.IntRange(1, 12).Draw(rt, "entries") {
 			tm.do(func(tx *Txn) {
-				tr := tx.openTree(row)
-				steps := rapid.IntRange(1, 200).Draw(rt, "steps")
-				remove := rapid.Bool().Draw(rt, "remove")
-				for range steps {
-					k, v := key.Draw(rt, "key"), strings.Repeat("v", rapid.IntRange(0, width).Draw(rt, "size"))
-					i, found := slices.BinarySearchFunc(want, k, func(p pair, k string) int { return strings.Compare(p.key, k) })
-					var c cursor
-					if got := tr.seek(&c, []byte(k)); got != found {
-						rt.Fatalf("seek %s: %v, want %v", k, got, found)
-					}
-					switch {
-					case found && remove:
-						c.remove()
-						want = slices.Delete(want, i, i+1)
-					case found:
-						c.set([]byte(v))
-						want[i].value = v
-					case !remove:
-						c.insert([]byte(k), []byte(v))
-						want = slices.Insert(want, i, pair{k, v})
-					default:
-						if len(want) > 0 { // the next one
-							i %= len(want)
-							tr.seekRank(&c, uint64(i))
-							c.remove()
-							want = slices.Delete(want, i, i+1)
-						}
-					}
+				all, at := tx.openTrees(tx.Lookup([]byte("k")).Value), rapid.IntRange(0, collectionTrees-1).Draw(rt, "tree")
+				wants[at] = changeTree(rt, &all.tree[at], wants[at], key, width)
+				tx.Put([]byte("k"), Row{Kind: Hash, Value: all.value(0)})
+				for i := range wants {
+					verify(rt, &all.tree[i], wants[i])
 				}
-				tr.count = uint64(len(want))
-				row = tr.value(0)
-				tx.Put([]byte("k"), Row{Kind: Hash, Value: row})
-				verify(rt, tr, want)
 			})
 		}
-		var reachable int
-		tm.do(func(tx *Txn) {
-			tr := tx.openTree(row)
-			n, entries := countPages(rt, tr, tr.top)
-			if reachable = n; entries != uint64(len(want)) {
-				rt.Fatalf("%d entries in pages, want %d", entries, len(want))
-			}
-		})
-		if stored := tm.pages(); stored != reachable {
-			rt.Fatalf("%d pages are stored, %d belong to the tree", stored, reachable)
-		}
+		tm.do(func(tx *Txn) { reachable(rt, tm, tx.openTrees(tx.Lookup([]byte("k")).Value)) })
 		tm.check()
 		tm.do(func(tx *Txn) { tx.Delete([]byte("k")) })
 		if stored := tm.pages(); stored != 0 {
@@ -191,6 +165,58 @@ func TestTree(t *testing.T) {
 		}
 		tm.check()
 	})
+}
+
+// changeTree sets some entries of a tree, or removes some, or a range of them.
+func changeTree(rt *rapid.T, tr *tree, want []pair, key *rapid.Generator[string], width int) []pair {
+	if rapid.IntRange(0, 3).Draw(rt, "range") == 0 {
+		from := rapid.IntRange(0, len(want)).Draw(rt, "from")
+		to := rapid.IntRange(from, len(want)).Draw(rt, "to")
+		var gone []pair
+		tr.removeRange(uint64(from), uint64(to), func(key, value []byte) { gone = append(gone, pair{string(key), string(value)}) })
+		if !slices.Equal(gone, want[from:to]) {
+			rt.Fatalf("removeRange took %d entries, want %d", len(gone), to-from)
+		}
+		return slices.Delete(want, from, to)
+	}
+	steps, remove := rapid.IntRange(1, 200).Draw(rt, "steps"), rapid.Bool().Draw(rt, "remove")
+	for range steps {
+		k, v := key.Draw(rt, "key"), strings.Repeat("v", rapid.IntRange(0, width).Draw(rt, "size"))
+		i, found := slices.BinarySearchFunc(want, k, func(p pair, k string) int { return strings.Compare(p.key, k) })
+		var c cursor
+		if got := tr.seek(&c, []byte(k)); got != found {
+			rt.Fatalf("seek %s: %v, want %v", k, got, found)
+		}
+		switch {
+		case found && remove:
+			c.remove()
+			want = slices.Delete(want, i, i+1)
+		case found && rapid.Bool().Draw(rt, "move"):
+			to := key.Draw(rt, "to")
+			at, taken := slices.BinarySearchFunc(want, to, func(p pair, k string) int { return strings.Compare(p.key, k) })
+			if taken {
+				continue
+			}
+			c.move([]byte(to), []byte(v))
+			want = slices.Insert(want, at, pair{to, v})
+			if at <= i {
+				i++
+			}
+			want = slices.Delete(want, i, i+1)
+		case found:
+			c.set([]byte(v))
+			want[i].value = v
+		case !remove:
+			c.insert([]byte(k), []byte(v))
+			want = slices.Insert(want, i, pair{k, v})
+		case len(want) > 0: // the next one
+			i %= len(want)
+			tr.seekRank(&c, uint64(i))
+			c.remove()
+			want = slices.Delete(want, i, i+1)
+		}
+	}
+	return want
 }
 
 // TestTreeOfMany grows a tree at one end, at the other and in the middle, and looks at how full its pages are.
@@ -201,20 +227,18 @@ func TestTreeOfMany(t *testing.T) {
 		"middle": func(i int) uint64 { return uint64(i / 2) },
 	} {
 		tm := newTreeMachine(t, 1<<20)
-		var row []byte
 		tm.do(func(tx *Txn) {
-			tr := tx.newTree()
+			all := tx.newTrees()
+			tr := &all.tree[0]
 			for i := range n {
 				var c cursor
 				tr.seekRank(&c, place(i))
 				c.insert(nil, fmt.Appendf(nil, "element %d", i))
 			}
-			tr.count = n
-			row = tr.value(0)
-			tx.Put([]byte("k"), Row{Kind: Hash, Value: row})
+			tx.Put([]byte("k"), Row{Kind: Hash, Value: all.value(0)})
 		})
 		tm.do(func(tx *Txn) {
-			tr := tx.openTree(row)
+			tr := &tx.openTrees(tx.Lookup([]byte("k")).Value).tree[0]
 			pages, entries := countPages(t, tr, tr.top)
 			if entries != n {
 				t.Errorf("%s: %d entries", name, entries)

@@ -42,6 +42,7 @@ type Txn struct {
 	snapshot *pebble.Snapshot // see detach
 	frozen   keyspace
 
+	quiet     bool // what is looked up is not counted as used
 	unsettled bool // a read that has to be run again: see settled
 	hurried   bool // it was run again often enough
 }
@@ -144,7 +145,7 @@ func (tx *Txn) find(space uint32, hash uint64, key []byte) *Row {
 	if tx.snapshot != nil {
 		return tx.load(space, hash, key).found()
 	}
-	e := tx.m.cache.get(space, hash, key)
+	e := tx.m.cache.get(space, hash, key, tx.quiet)
 	if e == nil {
 		e = tx.fetch(space, hash, key)
 	}
@@ -168,7 +169,7 @@ func (tx *Txn) fetch(space uint32, hash uint64, key []byte) *entry {
 		e = tx.load(space, hash, key)
 	}
 	if e.found() != nil {
-		tx.m.cache.offer(e)
+		tx.m.cache.offer(e, tx.quiet)
 	}
 	return e
 }
@@ -182,6 +183,9 @@ func (tx *Txn) load(space uint32, hash uint64, key []byte) *entry {
 	e := newEntry(space, hash, key)
 	e.row = row
 	e.row.Value = bytes.Clone(row.Value)
+	if row.Kind == Page && !node(e.row.Value).valid() {
+		tx.fail(errNode)
+	}
 	tx.fail(closer.Close())
 	return e
 }
@@ -304,15 +308,23 @@ func (tx *Txn) store(space uint32, hash uint64, key []byte, row Row) (before, af
 	if row.Kind == 0 && !before.exists || tx.err != nil {
 		return before, before
 	}
-	after = headerOf(hash, &row)
+	if space&pageBit != 0 {
+		tx.pending.set(c, row, c.sum)
+		tx.pending.noteStale(c)
+		return before, c.header()
+	}
+	after = headerOf(space, hash, len(key), &row)
 	tx.pending.set(c, row, after.sum)
+	if after.root != 0 {
+		tx.pending.rooted = append(tx.pending.rooted, c.number)
+	}
 	return before, after
 }
 
 // known returns an entry for a key that has no pending change, and what the engine holds, or will
 // when the buffer is written. The row of the entry may be missing.
 func (tx *Txn) known(space uint32, hash uint64, key []byte) (*entry, header) {
-	if e := tx.m.cache.get(space, hash, key); e != nil {
+	if e := tx.m.cache.get(space, hash, key, tx.quiet); e != nil {
 		return e, e.header()
 	}
 	if tx.m.cache.complete.Load() {
@@ -326,7 +338,7 @@ func (tx *Txn) known(space uint32, hash uint64, key []byte) (*entry, header) {
 	if closer == nil {
 		return e, header{}
 	}
-	h := headerOf(hash, &row)
+	h := headerOf(space, hash, len(key), &row)
 	tx.fail(closer.Close())
 	return e, h
 }

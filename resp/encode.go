@@ -27,10 +27,10 @@ func (r *Reply) append(dst []byte, proto int) []byte {
 		return appendNumber(dst, ':', r.Int)
 	case Bulk:
 		return r.appendBulk(dst)
-	case Array, Map, Pairs, Set, Push:
+	case Array, Map, Pairs, PairMap, Set, Push:
 		return r.appendElems(dst, proto)
 	case Double:
-		return appendDouble(dst, proto, r.Float)
+		return r.appendDouble(dst, proto)
 	case Boolean:
 		return appendBool(dst, proto, r.Int != 0)
 	case BigNumber:
@@ -85,28 +85,40 @@ func (r *Reply) appendBulk(dst []byte) []byte {
 }
 
 func (r *Reply) appendElems(dst []byte, proto int) []byte {
-	mark, elems, count := byte('*'), r.Elems, len(r.Elems)
-	if r.Kind == Map || r.Kind == Pairs {
-		count &^= 1
-		elems = elems[:count]
+	if r.Stream != nil {
+		return r.Stream.append(dst, proto)
 	}
-	if proto == 3 {
-		switch r.Kind {
-		case Map:
-			mark, count = '%', count/2
-		case Pairs:
-			return appendPairs(dst, elems)
-		case Set:
-			mark = '~'
-		case Push:
-			mark = '>'
-		}
+	elems := r.Elems
+	if r.Kind == Map || r.Kind == Pairs || r.Kind == PairMap {
+		elems = elems[:len(elems)&^1]
 	}
+	mark, count := aggregateMark(r.Kind, len(elems), proto)
 	dst = appendNumber(dst, mark, int64(count))
+	if isNested(r.Kind, proto) {
+		return appendPairs(dst, elems, proto)
+	}
 	for i := range elems {
 		dst = elems[i].append(dst, proto)
 	}
 	return dst
+}
+
+// aggregateMark is how an aggregate begins, and the number that it gives as its length.
+func aggregateMark(kind Kind, elems, proto int) (mark byte, count int) {
+	switch {
+	case isNested(kind, proto):
+		return '*', elems / 2
+	case proto == 3:
+		switch kind {
+		case Map, PairMap:
+			return '%', elems / 2
+		case Set:
+			return '~', elems
+		case Push:
+			return '>', elems
+		}
+	}
+	return '*', elems
 }
 
 func appendBool(dst []byte, proto int, b bool) []byte {
@@ -131,9 +143,12 @@ func appendVerbatim(dst []byte, proto int, s string) []byte {
 	return appendString(dst, '$', s[min(verbatimPrefix, len(s)):])
 }
 
-func appendDouble(dst []byte, proto int, f float64) []byte {
-	var scratch [32]byte
-	digits := formatDouble(scratch[:0], f)
+func (r *Reply) appendDouble(dst []byte, proto int) []byte {
+	var scratch [64]byte
+	digits := append(scratch[:0], r.Text...)
+	if r.Text == "" {
+		digits = AppendDouble(digits, r.Float)
+	}
 	if proto == 3 {
 		dst = append(append(dst, ','), digits...)
 		return append(dst, crlf...)
@@ -143,10 +158,10 @@ func appendDouble(dst []byte, proto int, f float64) []byte {
 	return append(dst, crlf...)
 }
 
-// formatDouble writes f as Redis 7.2 prints scores: integers up to half of the int64 range in
+// AppendDouble writes f as Redis 7.2 prints scores: integers up to half of the int64 range in
 // full, everything else with the fewest digits that read back as f, and an exponent only for
 // numbers that would need many zeros. (Redis 7.0 printed 17 digits instead.)
-func formatDouble(dst []byte, f float64) []byte {
+func AppendDouble(dst []byte, f float64) []byte {
 	switch {
 	case math.IsNaN(f):
 		return append(dst, "nan"...)
@@ -184,14 +199,18 @@ func formatDouble(dst []byte, f float64) []byte {
 	return strconv.AppendInt(dst, int64(exponent), 10)
 }
 
-// appendPairs writes an array of arrays of two, as RESP3 has it.
-func appendPairs(dst []byte, elems []Reply) []byte {
-	dst = appendNumber(dst, '*', int64(len(elems)/2))
+// isNested says whether each two elements of an aggregate are an array of their own.
+func isNested(kind Kind, proto int) bool {
+	return kind == Pairs && proto == 3 || kind == PairMap && proto != 3
+}
+
+// appendPairs writes each two elements as an array of their own.
+func appendPairs(dst []byte, elems []Reply, proto int) []byte {
 	for i := range elems {
 		if i%2 == 0 {
 			dst = append(dst, "*2\r\n"...)
 		}
-		dst = elems[i].append(dst, 3)
+		dst = elems[i].append(dst, proto)
 	}
 	return dst
 }

@@ -18,7 +18,8 @@ const (
 	Set                   // Elems
 	Push                  // Elems, out of band
 	Pairs                 // Elems: two by two in RESP3, a flat array in RESP2
-	Double                // Float
+	PairMap               // Elems: a map in RESP3, two by two in RESP2
+	Double                // Float, or Text when it is not empty
 	Boolean               // Int is 0 or 1
 	BigNumber             // Text, decimal digits
 	Verbatim              // Text: three letters of format, ':', the text
@@ -33,6 +34,8 @@ type Reply struct {
 	Text  string
 	Bytes []byte
 	Elems []Reply
+	// Stream is not nil for an aggregate that is made while it is written: it stands for Elems.
+	Stream *Stream
 }
 
 // Replies that many commands share.
@@ -81,11 +84,17 @@ func NewSet(elems []Reply) Reply { return Reply{Kind: Set, Elems: elems} }
 // NewPairs is an array of arrays of two, which is flat in RESP2.
 func NewPairs(elems []Reply) Reply { return Reply{Kind: Pairs, Elems: elems} }
 
+// NewPairMap is a map, which in RESP2 is an array of arrays of two.
+func NewPairMap(pairs []Reply) Reply { return Reply{Kind: PairMap, Elems: pairs} }
+
 // NewPush is an out-of-band message, an array in RESP2.
 func NewPush(elems []Reply) Reply { return Reply{Kind: Push, Elems: elems} }
 
 // NewDouble answers with a floating point number, a bulk string in RESP2.
 func NewDouble(f float64) Reply { return Reply{Kind: Double, Float: f} }
+
+// NewDoubleText is NewDouble of a number that is printed in digits of its own.
+func NewDoubleText(digits string) Reply { return Reply{Kind: Double, Text: digits} }
 
 // NewBool answers with a truth value, 1 or 0 in RESP2.
 func NewBool(b bool) Reply {

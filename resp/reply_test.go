@@ -44,6 +44,8 @@ var encodings = []struct {
 		"*2\r\n:0\r\n:1\r\n", "%1\r\n:0\r\n:1\r\n"},
 	{"pairs", NewPairs([]Reply{NewBulkString("a"), NewInt(1), NewBulkString("b"), NewInt(2)}),
 		"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n:2\r\n", "*2\r\n*2\r\n$1\r\na\r\n:1\r\n*2\r\n$1\r\nb\r\n:2\r\n"},
+	{"pair map", NewPairMap([]Reply{NewBulkString("a"), NewSet([]Reply{NewInt(1)})}),
+		"*1\r\n*2\r\n$1\r\na\r\n*1\r\n:1\r\n", "%1\r\n$1\r\na\r\n~1\r\n:1\r\n"},
 	{"push", NewPush([]Reply{NewBulkString("server-cpu-usage"), NewInt(42)}),
 		"*2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n", ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"},
 	{"true", NewBool(true), ":1\r\n", "#t\r\n"},
@@ -88,11 +90,11 @@ func TestDoubles(t *testing.T) {
 		1.5e300: "1.5e+300", 1.7976931348623157e308: "1.7976931348623157e+308",
 		math.Inf(1): "inf", math.Inf(-1): "-inf",
 	} {
-		if got := string(formatDouble(nil, f)); got != want {
+		if got := string(AppendDouble(nil, f)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if got := string(formatDouble(nil, math.NaN())); got != "nan" {
+	if got := string(AppendDouble(nil, math.NaN())); got != "nan" {
 		t.Errorf("got %s, want nan", got)
 	}
 }
@@ -121,7 +123,7 @@ func FuzzAppend(f *testing.F) {
 			leaf.Elems = []Reply{leaf, OK, leaf}
 			leaf.Append(nil, proto)
 		}
-		back, err := strconv.ParseFloat(string(formatDouble(nil, float)), 64)
+		back, err := strconv.ParseFloat(string(AppendDouble(nil, float)), 64)
 		if err != nil || back != float && !math.IsNaN(float) {
 			t.Fatalf("%v came back as %v, %v", float, back, err)
 		}

@@ -17,9 +17,10 @@ import (
 	"redoubt/resp"
 )
 
-// parameter is one line of CONFIG GET. Three kinds exist: those with an apply function change how
-// the server works; those with none and a check are remembered and have no effect, since they tune
-// what works in another way here; fixed ones say how the server works and can't be changed.
+// parameter is one line of CONFIG GET. Four kinds exist: those with an apply function change how
+// the server works; settings are in the state of the cluster, the same on all nodes, and last; those with none and a check are
+// remembered and have no effect, since they tune what works in another way here; fixed ones say how the server works and
+// can't be changed.
 type parameter struct {
 	name  string
 	alias string // the name before Redis 7
@@ -28,6 +29,8 @@ type parameter struct {
 	check func(value string) (string, error)
 	// apply puts a checked value into effect.
 	apply func(value string)
+	// setting: it is one of fsm.Settings.
+	setting bool
 	// immutable parameters can't be set in Redis either.
 	immutable bool
 }
@@ -50,7 +53,7 @@ var (
 
 func newParameters(s *Server) *parameters {
 	p := &parameters{byName: map[string]*parameter{}}
-	for _, list := range [][]parameter{liveParameters(s), fixedParameters(s), tuningParameters()} {
+	for _, list := range [][]parameter{liveParameters(s), settings(), fixedParameters(s), tuningParameters()} {
 		for _, param := range list {
 			p.all = append(p.all, &param)
 			p.byName[param.name] = &param
@@ -82,6 +85,33 @@ func liveParameters(s *Server) []parameter {
 	}
 }
 
+// settings are those of the cluster: the limit of the data set, and when values are packed.
+func settings() []parameter {
+	setting := func(name, alias string, check func(string) (string, error)) parameter {
+		return parameter{name: name, alias: alias, check: check, setting: true}
+	}
+	count, size := integer(0, math.MaxInt64), memory(0, math.MaxInt64)
+	return []parameter{
+		setting("hash-max-listpack-entries", "hash-max-ziplist-entries", count),
+		setting("hash-max-listpack-value", "hash-max-ziplist-value", size),
+		setting("hll-sparse-max-bytes", "", size),
+		setting("lfu-decay-time", "", integer(0, math.MaxInt32)),
+		setting("lfu-log-factor", "", integer(0, math.MaxInt32)),
+		setting("list-max-listpack-size", "list-max-ziplist-size", integer(math.MinInt32, math.MaxInt32)),
+		setting("maxmemory", "", memory(0, math.MaxInt64)),
+		setting("maxmemory-policy", "", oneOf("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+			"allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")),
+		setting("maxmemory-samples", "", integer(1, math.MaxInt32)),
+		setting("set-max-intset-entries", "", count),
+		setting("set-max-listpack-entries", "", count),
+		setting("set-max-listpack-value", "", count),
+		setting("stream-node-max-bytes", "", size),
+		setting("stream-node-max-entries", "", count),
+		setting("zset-max-listpack-entries", "zset-max-ziplist-entries", count),
+		setting("zset-max-listpack-value", "zset-max-ziplist-value", size),
+	}
+}
+
 // bulkMaxMax is the greatest proto-max-bulk-len that can be set: each value is a log entry, kept
 // in memory several times on its way.
 const bulkMaxMax = 512 << 20
@@ -103,9 +133,7 @@ func fixedParameters(s *Server) []parameter {
 		immutable("daemonize", "no"),
 		immutable("databases", strconv.Itoa(fsm.Databases)),
 		fixed("dir", s.cfg.DataDir),
-		fixed("maxmemory", "0"),
 		immutable("maxmemory-clients", strconv.FormatInt(s.limits.budget.limit, 10)),
-		fixed("maxmemory-policy", "noeviction"),
 		fixed("notify-keyspace-events", ""),
 		fixed("port", strconv.Itoa(port)),
 		fixed("protected-mode", "no"),
@@ -133,10 +161,6 @@ func tuningParameters() []parameter {
 		yesNo("aof-use-rdb-preamble", "yes"),
 		number("auto-aof-rewrite-percentage", "", "100", 0, math.MaxInt32),
 		yesNo("dynamic-hz", "yes"),
-		number("hash-max-listpack-entries", "hash-max-ziplist-entries", "512", 0, math.MaxInt64),
-		{name: "hash-max-listpack-value", alias: "hash-max-ziplist-value", value: "64",
-			check: memory(0, math.MaxInt64)},
-		{name: "hll-sparse-max-bytes", value: "3000", check: memory(0, math.MaxInt64)},
 		number("hz", "", "10", 0, math.MaxInt32),
 		number("latency-monitor-threshold", "", "0", 0, math.MaxInt64),
 		yesNo("latency-tracking", "yes"),
@@ -145,29 +169,22 @@ func tuningParameters() []parameter {
 		yesNo("lazyfree-lazy-server-del", "no"),
 		yesNo("lazyfree-lazy-user-del", "no"),
 		yesNo("lazyfree-lazy-user-flush", "no"),
-		number("lfu-decay-time", "", "1", 0, math.MaxInt32),
-		number("lfu-log-factor", "", "10", 0, math.MaxInt32),
 		number("list-compress-depth", "", "0", 0, math.MaxInt32),
-		number("list-max-listpack-size", "list-max-ziplist-size", "-2", math.MinInt32, math.MaxInt32),
-		number("maxmemory-samples", "", "5", 1, math.MaxInt32),
+		number("maxmemory-eviction-tenacity", "", "10", 0, 100),
 		yesNo("no-appendfsync-on-rewrite", "no"),
 		yesNo("rdbcompression", "yes"),
-		number("set-max-intset-entries", "", "512", 0, math.MaxInt64),
-		number("set-max-listpack-entries", "", "128", 0, math.MaxInt64),
-		number("set-max-listpack-value", "", "64", 0, math.MaxInt64),
 		number("slowlog-log-slower-than", "", "10000", -1, math.MaxInt64),
 		number("slowlog-max-len", "", "128", 0, math.MaxInt64),
 		yesNo("stop-writes-on-bgsave-error", "yes"),
-		{name: "stream-node-max-bytes", value: "4096", check: memory(0, math.MaxInt64)},
-		number("stream-node-max-entries", "", "100", 0, math.MaxInt64),
-		number("zset-max-listpack-entries", "zset-max-ziplist-entries", "128", 0, math.MaxInt64),
-		{name: "zset-max-listpack-value", alias: "zset-max-ziplist-value", value: "64",
-			check: memory(0, math.MaxInt64)},
 	}
 }
 
 // configValue returns the present value. Some are kept elsewhere.
 func (s *Server) configValue(p *parameter) string {
+	if p.setting {
+		value, _ := command.SettingValue(s.engine.Settings(), p.name)
+		return value
+	}
 	switch p.name {
 	case "loglevel":
 		return levelName(s.cfg.LogLevel.Level())
@@ -235,8 +252,11 @@ func configSet(s *session, args [][]byte) resp.Reply {
 	for i := range changes {
 		c := &changes[i]
 		if err := s.server.checkChange(c); err != nil {
-			return configFailed(c.param.name, err)
+			return configFailed(strings.ToLower(c.name), err)
 		}
+	}
+	if refusal := s.server.setSettings(changes); refusal.IsError() {
+		return refusal
 	}
 	for _, c := range changes {
 		c.param.value = c.value
@@ -245,6 +265,24 @@ func configSet(s *session, args [][]byte) resp.Reply {
 		}
 	}
 	return resp.OK
+}
+
+// setSettings puts the changes of settings of the cluster into the log.
+func (s *Server) setSettings(changes []change) resp.Reply {
+	var pairs []string
+	for _, c := range changes {
+		if c.param.setting {
+			pairs = append(pairs, c.param.name, c.value)
+		}
+	}
+	if len(pairs) == 0 {
+		return resp.Reply{}
+	}
+	req := &fsm.Request{Calls: []fsm.Call{command.SetConfigCall(false, pairs...)}}
+	if err := s.engine.Do(req); err != nil {
+		return s.engineError(err)
+	}
+	return req.Replies[0]
 }
 
 // parse finds the parameters to change.
@@ -258,7 +296,7 @@ func (p *parameters) parse(pairs [][]byte) (changes []change, refusal resp.Reply
 			return nil, configFailed(c.name, errImmutable)
 		}
 		for _, before := range changes {
-			if before.param == c.param {
+			if strings.EqualFold(before.name, c.name) { // of a name and its alias the last one counts
 				return nil, configFailed(c.name, errors.New("duplicate parameter"))
 			}
 		}
@@ -330,17 +368,17 @@ func integer(low, high int64) func(string) (string, error) {
 	}
 }
 
-// memory reads bytes with Redis's units: k and kb are 1000 and 1024, and so on.
+// memory reads bytes with Redis's units: k and kb are 1000 and 1024, and so on. No digits at all are 0.
 func memory(low, high int64) func(string) (string, error) {
 	return func(value string) (string, error) {
 		digits := strings.TrimRight(strings.ToLower(value), "kmgb")
 		unit := map[string]int64{"": 1, "b": 1, "k": 1e3, "kb": 1 << 10, "m": 1e6, "mb": 1 << 20,
 			"g": 1e9, "gb": 1 << 30}[strings.ToLower(value[len(digits):])]
-		n, err := strconv.ParseInt(digits, 10, 64)
-		if err != nil || n < 0 || unit == 0 || n > math.MaxInt64/unit {
+		n, err := strconv.ParseUint("0"+digits, 10, 63)
+		if err != nil || unit == 0 || int64(n) > math.MaxInt64/unit {
 			return "", errMemoryValue
 		}
-		return inRange(n*unit, low, high)
+		return inRange(int64(n)*unit, low, high)
 	}
 }
 

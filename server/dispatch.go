@@ -61,7 +61,7 @@ func newRoutes(table *command.Table) map[*command.Spec]*route {
 	return routes
 }
 
-// handlers are the commands of connection.go, clients.go, config.go, info.go, node.go and pubsub.go by
+// handlers are the commands of connection.go, clients.go, config.go, info.go, memory.go, node.go and pubsub.go by
 // the names in the table. Those of the Cluster and the Sentinel face are in their files.
 var handlers = map[string]handler{
 	"PING": ping, "ECHO": echo, "SELECT": selectDB, "HELLO": hello, "AUTH": auth, "QUIT": quit,
@@ -76,9 +76,13 @@ var handlers = map[string]handler{
 	"CONFIG GET": configGet, "CONFIG RESETSTAT": configResetStat, "CONFIG REWRITE": configRewrite,
 	"CONFIG SET": configSet,
 
+	"MEMORY DOCTOR": memoryDoctor, "MEMORY MALLOC-STATS": memoryMallocStats, "MEMORY PURGE": memoryPurge,
+	"MEMORY STATS": memoryStats,
+
 	"INFO": info, "ROLE": role, "TIME": serverTime, "WAIT": wait, "LASTSAVE": lastSave,
 	"SAVE": save, "BGSAVE": backgroundSave, "SHUTDOWN": shutdown, "DEBUG": debug,
 	"WAITAOF": waitAOF, "ASKING": clustered(asking), "READONLY": readOnly, "READWRITE": readWrite,
+	"MIGRATE": migrate, "PFSELFTEST": hllSelfTest,
 
 	"SUBSCRIBE": subscribe, "PSUBSCRIBE": patternSubscribe, "UNSUBSCRIBE": unsubscribe,
 	"PUNSUBSCRIBE": patternUnsubscribe,
@@ -86,7 +90,7 @@ var handlers = map[string]handler{
 
 // slow are the commands that may take their time, beside those of RAFT.
 var slow = map[string]bool{"WAIT": true, "WAITAOF": true, "SAVE": true, "DEBUG": true, "SHUTDOWN": true,
-	"CLUSTER COUNTKEYSINSLOT": true, "CLUSTER FAILOVER": true, "CLUSTER GETKEYSINSLOT": true,
+	"MIGRATE": true, "PFSELFTEST": true, "CLUSTER COUNTKEYSINSLOT": true, "CLUSTER FAILOVER": true, "CLUSTER GETKEYSINSLOT": true,
 	"SENTINEL FAILOVER": true}
 
 // handlerOf finds what executes a command that has no function in the table.
@@ -246,7 +250,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 // do hands the request to the engine and emits the replies.
 func (s *session) do() {
 	req := s.request
-	req.Local = s.readsLocally()
+	req.Local, req.NoTouch = s.readsLocally(), s.profile.noTouch
 	err := s.server.engine.Do(req)
 	failpoint.ReplyBefore.Hit()
 	if err == nil && len(req.Replies) != len(req.Calls) {
@@ -254,6 +258,9 @@ func (s *session) do() {
 	}
 	if err != nil {
 		s.fail(s.server.engineError(err))
+		if !errors.Is(err, command.ErrUncertain) { // reads alone have streams, and they are never uncertain
+			req.Discard()
+		}
 	} else {
 		for i := range req.Replies {
 			if req.Replies[i].IsError() {
@@ -305,3 +312,5 @@ func (s *session) account() {
 	clear(s.ran)
 	s.ran = s.ran[:0]
 }
+
+func hllSelfTest(*session, [][]byte) resp.Reply { return command.HLLSelfTest() }

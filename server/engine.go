@@ -19,6 +19,10 @@ type Engine interface {
 	// may still hold the request, and those of reading the store.
 	Do(req *fsm.Request) error
 	Status() command.Status
+	// Memory says how large the data set is, and its limit. It must not wait.
+	Memory() fsm.Memory
+	// Settings returns those of the cluster. It must not wait.
+	Settings() fsm.Settings
 	// Version is that of the cluster: see command.Spec.
 	Version() uint32
 	// View says who leads. It is asked for each command, and must not wait.

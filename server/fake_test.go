@@ -26,11 +26,12 @@ type fakeEngine struct {
 	hold     chan struct{} // Do waits for it to be closed
 	entered  chan struct{} // told when Do waits
 	status   command.Status
+	packing  fsm.Packing
 	snapshot func(ctx context.Context) error
 }
 
 func newFakeEngine() *fakeEngine {
-	e := &fakeEngine{status: command.Status{NodeID: 1, Leader: 1, Role: roleLeader, Applied: 7,
+	e := &fakeEngine{packing: fsm.DefaultPacking, status: command.Status{NodeID: 1, Leader: 1, Role: roleLeader, Applied: 7,
 		Members: []command.Member{{ID: 1, Self: true, Leader: true, Voter: true, Active: true},
 			{ID: 2, ClientAddr: "127.0.0.1:7002", Voter: true, Active: true, Match: 6}}}}
 	for i := range e.dbs {
@@ -86,6 +87,19 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 		}
 		db[string(args[1])] = strconv.AppendInt(nil, n+1, 10)
 		return resp.NewInt(n + 1)
+	case "SETCONFIG":
+		l := &e.status.FSM.Memory.Limit
+		for i := 2; i < len(args); i += 2 {
+			switch n, _ := strconv.ParseInt(string(args[i+1]), 10, 64); string(args[i]) {
+			case "maxmemory":
+				l.MaxMemory = n
+			case "maxmemory-policy":
+				l.Policy, _ = fsm.ParsePolicy(string(args[i+1]))
+			case "hash-max-listpack-value":
+				e.packing.HashValue = n
+			}
+		}
+		return resp.OK
 	case "DBSIZE":
 		return resp.NewInt(int64(len(db)))
 	case "KEYS":
@@ -98,6 +112,16 @@ func (e *fakeEngine) Status() command.Status {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.status
+}
+
+func (e *fakeEngine) Memory() fsm.Memory {
+	return e.Status().FSM.Memory
+}
+
+func (e *fakeEngine) Settings() fsm.Settings {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return fsm.Settings{Limit: e.status.FSM.Memory.Limit, Packing: e.packing}
 }
 
 // set changes the status while the server may be looking at it.

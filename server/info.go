@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"runtime"
-	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,56 +96,6 @@ func infoClients(t *infoText) {
 	t.line("tracking_clients", 0)
 }
 
-// memoryUsed returns the bytes of live and not yet collected objects.
-func memoryUsed() int64 { return metric("/memory/classes/heap/objects:bytes") }
-
-// memoryHeld returns the bytes that the process has from the operating system.
-func memoryHeld() int64 {
-	return metric("/memory/classes/total:bytes") - metric("/memory/classes/heap/released:bytes")
-}
-
-func metric(name string) int64 {
-	sample := []metrics.Sample{{Name: name}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
-	}
-	return int64(sample[0].Value.Uint64())
-}
-
-func infoMemory(t *infoText) {
-	used := memoryUsed()
-	t.server.stats.notePeak(used)
-	peak := t.server.stats.memoryPeak.Load()
-	held := memoryHeld()
-	t.line("used_memory", used)
-	t.line("used_memory_human", human(used))
-	t.line("used_memory_rss", held)
-	t.line("used_memory_rss_human", human(held))
-	t.line("used_memory_peak", peak)
-	t.line("used_memory_peak_human", human(peak))
-	t.line("mem_clients_requests", t.server.limits.budget.taken.Load())
-	t.line("maxmemory", 0)
-	t.line("maxmemory_human", human(0))
-	t.line("maxmemory_policy", "noeviction")
-	t.line("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(held)/float64(max(used, 1))))
-	t.line("mem_allocator", "go")
-}
-
-// human prints bytes as Redis does.
-func human(n int64) string {
-	units := []string{"K", "M", "G", "T", "P"}
-	if n < 1024 {
-		return fmt.Sprintf("%dB", n)
-	}
-	v := float64(n) / 1024
-	for v >= 1024 && len(units) > 1 {
-		v /= 1024
-		units = units[1:]
-	}
-	return fmt.Sprintf("%.2f%s", v, units[0])
-}
-
 // infoPersistence describes snapshots by the names that Redis has for its RDB file, and the log
 // by those for its append-only file.
 func infoPersistence(t *infoText) {
@@ -192,7 +141,6 @@ func infoStats(t *infoText) {
 	t.line("instantaneous_output_kbps", kib(s.outRate.Load()))
 	t.line("rejected_connections", s.rejected.Load())
 	infoStoreStats(t)
-	t.line("evicted_keys", 0)
 	channels, patterns := t.server.hub.counts()
 	t.line("pubsub_channels", channels)
 	t.line("pubsub_patterns", patterns)
@@ -344,6 +292,9 @@ func infoCluster(t *infoText) { t.line("cluster_enabled", oneIf(t.server.cluster
 func infoStoreStats(t *infoText) {
 	st := &t.status.FSM
 	t.line("expired_keys", st.ExpiredKeys)
+	t.line("evicted_keys", st.EvictedKeys)
+	t.line("total_eviction_exceeded_time", 0)
+	t.line("current_eviction_exceeded_time", 0)
 	t.line("cache_keys", st.CacheKeys)
 	t.line("cache_bytes", st.CacheBytes)
 	t.line("cache_capacity_bytes", st.CacheCapacity)

@@ -200,7 +200,8 @@ func TestConfig(t *testing.T) {
 	get("bind", "127.0.0.1")
 	for _, set := range []struct{ name, value, then string }{
 		{"loglevel", "DEBUG", "debug"}, {"maxclients", "77", "77"}, {"proto-max-bulk-len", "2mb", "2097152"},
-		{"timeout", "100", "100"}, {"tcp-keepalive", "0", "0"}, {"appendonly", "YES", "yes"}, {"maxmemory", "0", "0"},
+		{"timeout", "100", "100"}, {"tcp-keepalive", "0", "0"}, {"appendonly", "YES", "yes"}, {"maxmemory", "100mb", "104857600"},
+		{"maxmemory-policy", "allkeys-LRU", "allkeys-lru"},
 	} {
 		if got := c.call("CONFIG", "SET", set.name, set.value); got != "+OK\r\n" {
 			t.Errorf("%s: got %q", set.name, got)
@@ -214,7 +215,9 @@ func TestConfig(t *testing.T) {
 	level.SetLevel(zapcore.WarnLevel)
 	get("loglevel", "warning")
 	for _, set := range []struct{ name, value, why string }{
-		{"maxmemory", "100mb", "this server works with the present value only"},
+		{"maxmemory", "100xb", "argument must be a memory value"},
+		{"maxmemory-policy", "lru", "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, " +
+			"volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction"},
 		{"appendonly", "no", "this server works with the present value only"},
 		{"proto-max-bulk-len", "1", "argument must be between 1048576 and 536870912 inclusive"},
 		{"loglevel", "loud", "argument(s) must be one of the following: debug, verbose, notice, warning, nothing"},
@@ -226,8 +229,15 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	// All or nothing.
-	c.call("CONFIG", "SET", "timeout", "5", "hz", "x")
+	c.call("CONFIG", "SET", "timeout", "5", "maxmemory", "1", "hz", "x")
 	get("timeout", "100")
+	get("maxmemory", "104857600")
+	s.engine.err = command.ErrNoLeader
+	if got := c.call("CONFIG", "SET", "timeout", "5", "maxmemory", "1"); !strings.HasPrefix(got, "-CLUSTERDOWN") {
+		t.Errorf("without a leader: %q", got)
+	}
+	get("timeout", "100")
+	s.engine.err = nil
 	seen := c.call("CONFIG", "GET", "*")
 	for _, name := range []string{"maxclients", "save", "hash-max-listpack-entries", "hash-max-ziplist-entries", "maxmemory-policy"} {
 		if !strings.Contains(seen, "\r\n"+name+"\r\n") {

@@ -98,12 +98,26 @@ func (o *output) enqueue(b []byte) (kept bool) {
 		o.enqueueSmall(b)
 	}
 	o.grown(len(b))
-	for o.queued > queuedMax && o.failed == nil {
+	o.waitFor(queuedMax)
+	return kept
+}
+
+// waitFor waits until no more than so many bytes are queued, or the client is gone. It needs mu, and lets go of it
+// meanwhile.
+func (o *output) waitFor(bytes int) {
+	for o.queued > bytes && o.failed == nil {
 		o.mu.Unlock()
 		o.awaitRoom()
 		o.mu.Lock()
 	}
-	return kept
+}
+
+// await waits until no more than so many bytes wait for the client, and says whether the client is still there.
+func (o *output) await(bytes int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waitFor(bytes)
+	return o.failed == nil
 }
 
 // grown notes that bytes were queued, and sees to it that they are written.

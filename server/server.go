@@ -133,7 +133,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	s.listener = ln
 	s.mu.Unlock()
-	go s.stats.sampleUntil(s.ctx)
+	go s.stats.sampleUntil(s.ctx, func() int64 { return s.engine.Memory().DataBytes })
 	go s.watchCluster()
 	go s.watchProgress()
 	return redcon.Serve(&guardListener{Listener: ln, server: s}, serveCommands, s.accept, s.closed)

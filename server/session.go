@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidwall/redcon"
+	"go.uber.org/zap"
 
 	"redoubt/fsm"
 	"redoubt/resp"
@@ -154,11 +155,43 @@ func (s *session) emit(reply *resp.Reply) {
 	}
 	if s.replies == repliesOff || s.skip {
 		s.skip = false
+		if reply.Stream != nil {
+			reply.Stream.Close()
+		}
+		return
+	}
+	if reply.Stream != nil {
+		s.stream(reply.Stream)
 		return
 	}
 	s.out = reply.Append(s.out, int(s.proto.Load()))
 	if len(s.out) >= flushBytes {
 		s.flush()
+	}
+}
+
+// streamedMax bounds, in bytes, what of a stream waits for the client.
+const streamedMax = 4 << 20
+
+// stream writes a reply that is made piece by piece, as fast as the client takes it.
+func (s *session) stream(reply *resp.Stream) {
+	defer reply.Close()
+	proto := int(s.proto.Load())
+	s.out = reply.AppendHead(s.out, proto)
+	for more := true; more; {
+		var err error
+		if s.out, more, err = reply.AppendNext(s.out, proto); err != nil {
+			s.server.log.Error("a reply could not be made to its end, its client is disconnected",
+				zap.Stringer("client", s.guard.RemoteAddr()), zap.Error(err))
+			s.kill()
+			return
+		}
+		if len(s.out) >= flushBytes {
+			s.flush()
+			if !s.guard.await(streamedMax) {
+				return
+			}
+		}
 	}
 }
 

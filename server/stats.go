@@ -71,8 +71,8 @@ func (s *stats) errorCounts() map[string]int64 {
 	return maps.Clone(s.errors)
 }
 
-// sampleUntil measures rates until the server closes.
-func (s *stats) sampleUntil(ctx context.Context) {
+// sampleUntil measures rates, and the peak of the used memory, until the server closes.
+func (s *stats) sampleUntil(ctx context.Context, used func() int64) {
 	ticker := time.NewTicker(sampleEvery)
 	defer ticker.Stop()
 	last := time.Now()
@@ -92,7 +92,7 @@ func (s *stats) sampleUntil(ctx context.Context) {
 			rate(&s.commands, &s.commandRate, &commands)
 			rate(&s.meter.in, &s.inRate, &in)
 			rate(&s.meter.out, &s.outRate, &out)
-			s.notePeak(memoryUsed())
+			s.notePeak(used())
 		}
 	}
 }

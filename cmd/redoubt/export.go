@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 
 	"github.com/gomodule/redigo/redis"
 )
@@ -17,12 +16,15 @@ type exportCmd struct {
 	nodeAddr `embed:""`
 	Out      string `help:"File to write, - for standard output." default:"-"`
 	DB       int    `name:"db" help:"Only this database. Default: all." default:"-1"`
+	Dump     bool   `help:"Write values as DUMP gives them, for RESTORE: exact, for Redis from 7.2 on."`
 }
 
 const (
 	exportPage  = 500     // keys that are asked for at a time
 	exportBytes = 4 << 20 // values that are asked for at a time, except when one alone is larger
 )
+
+var errInterrupted = errors.New("interrupted")
 
 // Run is called by kong.
 func (e *exportCmd) Run() error {
@@ -33,7 +35,7 @@ func (e *exportCmd) Run() error {
 		return err
 	}
 	defer conn.Close()
-	x := exporter{ctx: ctx, conn: conn, bar: newProgress(-1, "export").Add}
+	x := exporter{ctx: ctx, conn: conn, dump: e.Dump, bar: newProgress(-1, "export").Add}
 	in, out := io.Pipe()
 	ended := make(chan struct{})
 	go func() {
@@ -61,6 +63,7 @@ type exporter struct {
 	conn          redis.Conn
 	out           *bufio.Writer
 	bar           func(bytes int) error
+	dump          bool
 	keys, unknown int
 }
 
@@ -89,7 +92,7 @@ func (x *exporter) database(db int) error {
 	selected := false
 	for cursor := "0"; ; {
 		if x.ctx.Err() != nil {
-			return errors.New("interrupted")
+			return errInterrupted
 		}
 		page, err := redis.Values(x.conn.Do("SCAN", cursor, "COUNT", exportPage))
 		if err == nil && len(page) != 2 {
@@ -104,7 +107,7 @@ func (x *exporter) database(db int) error {
 		}
 		if len(keys) > 0 && !selected {
 			selected = true
-			x.write([]byte("SELECT"), strconv.AppendInt(nil, int64(db), 10))
+			_ = x.write([]byte("SELECT"), decimal(int64(db)))
 		}
 		if err := x.page(keys); err != nil {
 			return err
@@ -117,88 +120,54 @@ func (x *exporter) database(db int) error {
 
 // page exports keys. Those that are gone by now are left out.
 func (x *exporter) page(keys [][]byte) error {
-	kinds, err := redis.Strings(x.each("TYPE", keys))
+	if x.dump {
+		return x.values(keys, []string{"MEMORY", "USAGE"}, "DUMP", x.restore)
+	}
+	kinds, err := redis.Strings(x.each(keys, "TYPE"))
 	if err != nil {
 		return err
 	}
 	var texts [][]byte
 	for i, kind := range kinds {
-		switch kind {
-		case "string":
+		if kind == "string" {
 			texts = append(texts, keys[i])
-		case "hash":
-			if err := x.hash(keys[i]); err != nil {
-				return err
-			}
-		case "none":
-		default:
-			x.unknown++
+		} else if err := x.collection(kind, keys[i]); err != nil {
+			return fmt.Errorf("key %.100q: %w", keys[i], err)
 		}
 	}
-	return x.strings(texts)
-}
-
-// hash exports a hash in pieces, however large it is.
-func (x *exporter) hash(key []byte) error {
-	for cursor := "0"; ; {
-		page, err := redis.Values(x.conn.Do("HSCAN", key, cursor, "COUNT", exportPage))
-		if err == nil && len(page) != 2 {
-			err = fmt.Errorf("HSCAN answered %d values", len(page))
-		}
-		if err != nil {
-			return err
-		}
-		fields, err := redis.ByteSlices(page[1], nil)
-		if err != nil {
-			return err
-		}
-		if len(fields) > 0 {
-			x.write(append([][]byte{[]byte("HSET"), key}, fields...)...)
-		}
-		for _, b := range fields {
-			_ = x.bar(len(b))
-		}
-		if cursor, err = redis.String(page[0], nil); err != nil {
-			return err
-		}
-		if cursor == "0" {
-			break
-		}
-	}
-	at, err := redis.Int64(x.conn.Do("PEXPIRETIME", key))
-	if err == nil && at > 0 {
-		x.write([]byte("PEXPIREAT"), key, strconv.AppendInt(nil, at, 10))
-	}
-	x.keys++
-	return err
+	return x.values(texts, []string{"STRLEN"}, "GET", x.set)
 }
 
 // each sends a command for every key and returns the replies.
-func (x *exporter) each(command string, keys [][]byte) ([]any, error) {
+func (x *exporter) each(keys [][]byte, command ...string) ([]any, error) {
 	if len(keys) == 0 {
 		return []any{}, nil
 	}
 	for _, key := range keys {
-		if err := x.conn.Send(command, key); err != nil {
+		args := redis.Args{}.AddFlat(command[1:]).Add(key)
+		if err := x.conn.Send(command[0], args...); err != nil {
 			return nil, err
 		}
 	}
 	return redis.Values(x.conn.Do(""))
 }
 
-// strings exports as many keys at a time as their values fit in exportBytes.
-func (x *exporter) strings(keys [][]byte) error {
-	sizes, err := redis.Int64s(x.each("STRLEN", keys))
+// values exports, each by one reply to get, as many keys at a time as their values, of which size tells how large they
+// are, fit in exportBytes.
+func (x *exporter) values(keys [][]byte, size []string, get string, write func(key, value []byte, at int64)) error {
+	sizes, err := x.each(keys, size...)
 	if err != nil {
 		return err
 	}
 	for len(keys) > 0 {
-		n, total := 1, sizes[0]
-		for n < len(keys) && total+sizes[n] <= exportBytes {
-			total += sizes[n]
-			n++
+		n, total := 0, int64(0)
+		for ; n < len(keys); n++ {
+			size, _ := redis.Int64(sizes[n], nil) // 0 for a key that is gone
+			if total += size; n > 0 && total > exportBytes {
+				break
+			}
 		}
-		if err := x.values(keys[:n]); err != nil {
+		if err := x.some(keys[:n], get, write); err != nil {
 			return err
 		}
 		keys, sizes = keys[n:], sizes[n:]
@@ -206,10 +175,10 @@ func (x *exporter) strings(keys [][]byte) error {
 	return nil
 }
 
-// values asks for the value and the expiry of each key in one pipeline, which sees one state.
-func (x *exporter) values(keys [][]byte) error {
+// some asks for the value and the expiry of each key in one pipeline, which sees one state.
+func (x *exporter) some(keys [][]byte, get string, write func(key, value []byte, at int64)) error {
 	for _, key := range keys {
-		if err := errors.Join(x.conn.Send("GET", key), x.conn.Send("PEXPIRETIME", key)); err != nil {
+		if err := errors.Join(x.conn.Send(get, key), x.conn.Send("PEXPIRETIME", key)); err != nil {
 			return err
 		}
 	}
@@ -218,7 +187,7 @@ func (x *exporter) values(keys [][]byte) error {
 	}
 	for _, key := range keys {
 		value, err := redis.Bytes(x.conn.Receive())
-		gone := errors.Is(err, redis.ErrNil)
+		gone := errors.Is(err, redis.ErrNil) || isWrongType(err)
 		if err != nil && !gone {
 			return err
 		}
@@ -229,22 +198,29 @@ func (x *exporter) values(keys [][]byte) error {
 		if gone {
 			continue
 		}
-		x.write([]byte("SET"), key, value)
-		if at > 0 {
-			x.write([]byte("PEXPIREAT"), key, strconv.AppendInt(nil, at, 10))
-		}
+		write(key, value, max(at, 0))
 		x.keys++
 		_ = x.bar(len(key) + len(value))
 	}
 	return nil
 }
 
+func (x *exporter) set(key, value []byte, at int64) {
+	_ = x.write([]byte("SET"), key, value)
+	_ = expireAt(x.write, key, at)
+}
+
+func (x *exporter) restore(key, payload []byte, at int64) {
+	_ = x.write([]byte("RESTORE"), key, decimal(at), payload, []byte("REPLACE"), []byte("ABSTTL"))
+}
+
 // write writes a command as a client would send it. What goes wrong shows at the end.
-func (x *exporter) write(args ...[]byte) {
+func (x *exporter) write(args ...[]byte) error {
 	fmt.Fprintf(x.out, "*%d\r\n", len(args))
 	for _, arg := range args {
 		fmt.Fprintf(x.out, "$%d\r\n", len(arg))
 		_, _ = x.out.Write(arg)
 		_, _ = x.out.WriteString("\r\n")
 	}
+	return nil
 }

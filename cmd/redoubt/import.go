@@ -1,20 +1,15 @@
 package main
 
 import (
-	"bufio"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 
 	"github.com/gomodule/redigo/redis"
-	"github.com/hdt3213/rdb/core"
-	"github.com/hdt3213/rdb/crc64jones"
-	"github.com/hdt3213/rdb/model"
+
+	"redoubt/rdb"
 )
 
 // importCmd writes the keys of an RDB file of Redis into a running cluster.
@@ -30,6 +25,10 @@ const (
 	pipelineBytes    = 4 << 20
 )
 
+// importPayload is how large a value may be that is restored as a whole, which holds all nodes up meanwhile. One that is
+// larger is put together piece by piece.
+const importPayload = 1 << 20
+
 // Run is called by kong.
 func (i *importCmd) Run() error {
 	f, err := os.Open(i.File)
@@ -41,7 +40,8 @@ func (i *importCmd) Run() error {
 	if err != nil {
 		return err
 	}
-	if err := checkRDB(f, info.Size()); err != nil {
+	databases, err := checkRDB(f)
+	if err != nil {
 		return fmt.Errorf("%s: %w: nothing was written", i.File, err)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -52,10 +52,12 @@ func (i *importCmd) Run() error {
 		return err
 	}
 	defer conn.Close()
-	im := importer{conn: conn, unknown: make(map[string]int)}
+	if _, err := conn.Do("SELECT", databases-1); err != nil {
+		return fmt.Errorf("%s has keys in database %d: %w: nothing was written", i.File, databases-1, err)
+	}
+	im := importer{conn: conn, db: databases - 1, left: make(map[string]int)}
 	bar := newProgress(info.Size(), "import")
-	err = core.NewDecoder(io.TeeReader(f, bar)).Parse(im.take)
-	if err = errors.Join(err, im.err); err == nil {
+	if err = im.file(io.TeeReader(f, bar)); err == nil {
 		err = im.flush()
 	}
 	if err != nil {
@@ -66,104 +68,93 @@ func (i *importCmd) Run() error {
 	return im.verdict(i.SkipUnknown)
 }
 
-// rdbTrailer is the CRC-64 that files have since version 5, in bytes.
-const rdbTrailer = 8
-
-// checkRDB reads a file and compares its checksum, so that nothing is imported of one that is damaged. A
-// checksum of 0 means that there is none.
-func checkRDB(r io.Reader, size int64) error {
-	head := make([]byte, 9)
-	if _, err := io.ReadFull(r, head); err != nil || string(head[:5]) != "REDIS" {
-		return errors.New("it is not an RDB file")
+// checkRDB reads a file to its end and compares its checksum, so that nothing is imported of one that is damaged. It
+// returns how many databases the file takes.
+func checkRDB(r io.Reader) (databases int, err error) {
+	f, err := rdb.NewFile(r)
+	if err != nil {
+		return 0, err
 	}
-	if version, err := strconv.Atoi(string(head[5:])); err != nil || version < 5 {
-		return nil // the decoder judges that
+	for databases = 1; ; {
+		e, err := f.Next()
+		if err == io.EOF {
+			return databases, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		databases = max(databases, e.DB+1)
 	}
-	in := bufio.NewReaderSize(r, 1<<20)
-	sum := crc64jones.New()
-	sum.Write(head)
-	if _, err := io.CopyN(sum, in, size-int64(len(head))-rdbTrailer); err != nil {
-		return errors.New("it ends early")
-	}
-	trailer := make([]byte, rdbTrailer)
-	if _, err := io.ReadFull(in, trailer); err != nil {
-		return errors.New("it ends early")
-	}
-	if want := binary.LittleEndian.Uint64(trailer); want != 0 && want != sum.Sum64() {
-		return errors.New("it is damaged: checksum mismatch")
-	}
-	return nil
 }
 
-// importer turns the objects of a file into commands.
+// importer turns the keys of a file into commands.
 type importer struct {
 	conn    redis.Conn
 	db      int
 	pending int // commands that were sent and not answered
 	bytes   int
 	written int
-	unknown map[string]int // keys by their types
-	err     error
+	left    map[string]int // what was left out, by what it is
+	failed  int            // values of known types among that
 }
 
-// take is called for each object, and returns false to stop.
-func (i *importer) take(o model.RedisObject) bool {
-	i.err = i.add(o)
-	return i.err == nil
+// file imports the keys of a file.
+func (i *importer) file(in io.Reader) error {
+	f, err := rdb.NewFile(in)
+	for err == nil {
+		var e *rdb.Entry
+		if e, err = f.Next(); err == nil {
+			err = i.add(e)
+		}
+	}
+	if err != io.EOF {
+		return err
+	}
+	if f.Functions > 0 {
+		i.left["libraries of functions"] = f.Functions
+	}
+	if f.Modules > 0 {
+		i.left["pieces of data of modules"] = f.Modules
+	}
+	return nil
 }
 
-// importBatch is how many fields one command sets.
-const importBatch = 100
-
-func (i *importer) hash(o *model.HashObject) (commands []redis.Args) {
-	commands = append(commands, redis.Args{"DEL", o.Key})
-	var c redis.Args
-	for _, field := range slices.Sorted(maps.Keys(o.Hash)) {
-		if len(c) == 0 {
-			c = redis.Args{"HSET", o.Key}
-		}
-		c = c.Add(field, o.Hash[field])
-		i.bytes += len(field) + len(o.Hash[field])
-		if len(c) >= 2+2*importBatch {
-			commands, c = append(commands, c), nil
-		}
-	}
-	if len(c) > 0 {
-		commands = append(commands, c)
-	}
-	if o.Expiration != nil {
-		commands = append(commands, redis.Args{"PEXPIREAT", o.Key, o.Expiration.UnixMilli()})
-	}
-	return commands
-}
-
-func (i *importer) add(o model.RedisObject) error {
-	var commands []redis.Args
-	switch o := o.(type) {
-	case *model.StringObject:
-		commands = append(commands, redis.Args{"SET", o.Key, o.Value})
-		if o.Expiration != nil {
-			commands[0] = commands[0].Add("PXAT", o.Expiration.UnixMilli())
-		}
-		i.bytes += len(o.Key) + len(o.Value)
-	case *model.HashObject:
-		commands = i.hash(o)
-	default:
-		i.unknown[o.GetType()]++
+func (i *importer) add(e *rdb.Entry) error {
+	if e.Unknown != "" {
+		i.left["keys of type "+e.Unknown]++
 		return nil
 	}
-	if o.GetDBIndex() != i.db {
-		i.db = o.GetDBIndex()
-		commands = slices.Insert(commands, 0, redis.Args{"SELECT", i.db})
+	v, err := rdb.Parse(e.Value)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "key %.100q of database %d is damaged or too large\n", e.Key, e.DB)
+		i.left["keys that are damaged or too large"]++
+		i.failed++
+		return nil
 	}
-	for _, c := range commands {
-		if err := i.conn.Send(c[0].(string), c[1:]...); err != nil {
+	if e.DB != i.db {
+		i.db = e.DB
+		if err := i.send([]byte("SELECT"), decimal(int64(e.DB))); err != nil {
 			return err
 		}
-		i.pending++
 	}
 	i.written++
-	if i.pending >= pipelineCommands || i.bytes >= pipelineBytes {
+	if len(e.Value) <= importPayload {
+		return i.send([]byte("RESTORE"), e.Key, decimal(e.ExpireAt), rdb.Seal(e.Value), []byte("REPLACE"), []byte("ABSTTL"))
+	}
+	return writeValue(i.send, e.Key, v, e.ExpireAt)
+}
+
+// send sends a command, and waits for the answers when there are enough.
+func (i *importer) send(args ...[]byte) error {
+	list := make([]any, len(args)-1)
+	for k, arg := range args[1:] {
+		list[k] = arg
+		i.bytes += len(arg)
+	}
+	if err := i.conn.Send(string(args[0]), list...); err != nil {
+		return err
+	}
+	if i.pending++; i.pending >= pipelineCommands || i.bytes >= pipelineBytes {
 		return i.flush()
 	}
 	return nil
@@ -183,15 +174,18 @@ func (i *importer) flush() error {
 	return nil
 }
 
-// verdict tells of the keys that were left out.
+// verdict tells of what was left out.
 func (i *importer) verdict(skip bool) error {
 	total := 0
-	for _, kind := range slices.Sorted(maps.Keys(i.unknown)) {
-		fmt.Fprintf(os.Stderr, "%d keys of type %s were left out\n", i.unknown[kind], kind)
-		total += i.unknown[kind]
+	for _, what := range slices.Sorted(maps.Keys(i.left)) {
+		fmt.Fprintf(os.Stderr, "%d %s were left out\n", i.left[what], what)
+		total += i.left[what]
 	}
-	if total == 0 || skip {
+	switch {
+	case i.failed > 0:
+		return fmt.Errorf("%d keys could not be imported", i.failed)
+	case total == 0 || skip:
 		return nil
 	}
-	return fmt.Errorf("%d keys of types that are not known here were left out; --skip-unknown accepts that", total)
+	return fmt.Errorf("%d keys and others that are not known here were left out; --skip-unknown accepts that", total)
 }

@@ -41,6 +41,9 @@ type nodeFlags struct {
 	HeartbeatInterval time.Duration `help:"How often the leader tells that it is there." default:"100ms"`
 	RequestTimeout    time.Duration `help:"How long a command waits for a leader." default:"5s"`
 	Maxclients        int           `help:"Most client connections at a time." default:"10000"`
+	Maxmemory         size          `help:"Bytes of data above which keys are evicted, or writes refused; 0: no limit. For a cluster that has none yet: CONFIG SET changes it." default:"0"`
+	MaxmemoryPolicy   string        `help:"Which keys are evicted: allkeys-lru, volatile-ttl... or noeviction. As --maxmemory." default:"noeviction"`
+	MaxmemorySamples  int64         `help:"How many keys are looked at for each that is evicted. As --maxmemory." default:"5"`
 	MaxmemoryClients  size          `help:"Memory for the large requests of all clients together." default:"512mb"`
 	ProtoMaxBulkLen   size          `help:"Largest value or argument." default:"64mb"`
 
@@ -147,7 +150,8 @@ func (s *nodeFlags) config() (redoubt.Config, error) {
 	cfg := redoubt.Config{ID: s.ID, DataDir: s.DataDir, RaftListen: s.RaftListen, RaftAdvertise: s.RaftAdvertise,
 		ClientAdvertise: s.Advertise, Reads: redoubt.Reads(s.Reads), MaxStaleness: s.MaxStaleness, SnapshotLogBytes: int64(s.SnapshotLogBytes),
 		CacheBytes: int64(s.CacheBytes), MinFreeDisk: int64(s.MinFreeDisk), HeartbeatInterval: s.HeartbeatInterval,
-		ElectionTimeout: s.ElectionTimeout, RequestTimeout: s.RequestTimeout, AcceptLoss: s.AcceptLoss}
+		ElectionTimeout: s.ElectionTimeout, RequestTimeout: s.RequestTimeout, AcceptLoss: s.AcceptLoss,
+		MaxMemory: int64(s.Maxmemory), MaxMemoryPolicy: s.MaxmemoryPolicy, MaxMemorySamples: s.MaxmemorySamples}
 	if s.MaxStaleness == 0 {
 		cfg.MaxStaleness = -1 // none, where 0 stands for the default
 	}

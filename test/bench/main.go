@@ -47,6 +47,7 @@ type section struct {
 
 var sections = []section{
 	{name: "throughput", run: throughput},
+	{name: "types", run: types},
 	{name: "mixed", run: mixed},
 	{name: "follower", run: follower},
 	{name: "values", run: values},

@@ -169,11 +169,12 @@ func redisBenchmark(ctx context.Context, addr string, requests, size, keys int, 
 	return benchmarkRate(out)
 }
 
-// benchmarkRate reads what redis-benchmark printed: a line of titles, and one of numbers.
+// benchmarkRate reads what redis-benchmark printed: a line of titles, and one of numbers, before which there may be one of
+// what it did to prepare.
 func benchmarkRate(out []byte) (float64, error) {
 	lines, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
-	if err != nil || len(lines) != 2 || len(lines[1]) < 2 {
+	if err != nil || len(lines) < 2 || len(lines) > 3 || len(lines[len(lines)-1]) < 2 {
 		return 0, fmt.Errorf("redis-benchmark printed %q", out)
 	}
-	return strconv.ParseFloat(lines[1][1], 64)
+	return strconv.ParseFloat(lines[len(lines)-1][1], 64)
 }

@@ -43,8 +43,9 @@ func allCases(t *testing.T) []testCase {
 	for _, spec := range table.All() {
 		cases = append(cases, casesOf(spec)...)
 	}
+	random := readGrammar(t)
 	for seed := range uint64(recordedSeeds) {
-		cases = append(cases, randomCase(seed), patternCase(seed))
+		cases = append(cases, random.randomCase(seed), random.patternCase(seed))
 	}
 	names := map[string]bool{}
 	for _, c := range cases {
@@ -87,43 +88,56 @@ func readScript(t *testing.T, file string) []testCase {
 }
 
 // splitWords splits a line at single spaces. A word in double quotes is a Go string; a word
-// @{n*text} is the text n times.
+// @{n*text} is the text n times, and @{n#text} stands for n words: text1, text2...
 func splitWords(line string) ([]string, error) {
 	var words []string
 	for line != "" {
-		var word string
 		if line[0] == '"' {
 			quoted, err := strconv.QuotedPrefix(line)
 			if err != nil {
 				return nil, fmt.Errorf("bad quotes at %q", line)
 			}
 			line = strings.TrimPrefix(line[len(quoted):], " ")
-			if word, err = strconv.Unquote(quoted); err != nil {
+			word, err := strconv.Unquote(quoted)
+			if err != nil {
 				return nil, err
 			}
-		} else {
-			word, line, _ = strings.Cut(line, " ")
-			var err error
-			if word, err = expand(word); err != nil {
-				return nil, err
-			}
+			words = append(words, word)
+			continue
 		}
-		words = append(words, word)
+		word, rest, _ := strings.Cut(line, " ")
+		some, err := expand(word)
+		if err != nil {
+			return nil, err
+		}
+		words, line = append(words, some...), rest
 	}
 	return words, nil
 }
 
-func expand(word string) (string, error) {
+func expand(word string) ([]string, error) {
 	inner, ok := strings.CutPrefix(word, "@{")
 	if !ok {
-		return word, nil
+		return []string{word}, nil
 	}
-	times, text, ok := strings.Cut(strings.TrimSuffix(inner, "}"), "*")
-	n, err := strconv.Atoi(times)
-	if !ok || err != nil {
-		return "", fmt.Errorf("bad repetition %q", word)
+	inner = strings.TrimSuffix(inner, "}")
+	at := strings.IndexAny(inner, "*#")
+	if at < 0 {
+		return nil, fmt.Errorf("bad repetition %q", word)
 	}
-	return strings.Repeat(text, n), nil
+	n, err := strconv.Atoi(inner[:at])
+	if err != nil {
+		return nil, fmt.Errorf("bad repetition %q", word)
+	}
+	text := inner[at+1:]
+	if inner[at] == '*' {
+		return []string{strings.Repeat(text, n)}, nil
+	}
+	words := make([]string, n)
+	for i := range words {
+		words[i] = text + strconv.Itoa(i+1)
+	}
+	return words, nil
 }
 
 // newStep makes the step of generated words.

@@ -68,14 +68,26 @@ func elements(reply []byte) (header []byte, elems [][]byte, err error) {
 	}
 }
 
-// sorted puts the elements of an aggregate reply in order.
-func sorted(reply []byte) ([]byte, error) {
+// sorted puts the elements of an aggregate reply in order; width of them belong together.
+func sorted(reply []byte, width int) ([]byte, error) {
 	header, elems, err := elements(reply)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(elems, bytes.Compare)
-	return append(header, bytes.Join(elems, nil)...), nil
+	if len(elems) > 0 && elems[0][0] == '*' { // RESP3 has what belongs together in an array of its own
+		width = 1
+	}
+	groups := grouped(elems, width)
+	slices.SortFunc(groups, bytes.Compare)
+	return append(header, bytes.Join(groups, nil)...), nil
+}
+
+// grouped joins elements, so many at a time.
+func grouped(elems [][]byte, width int) (groups [][]byte) {
+	for chunk := range slices.Chunk(elems, width) {
+		groups = append(groups, bytes.Join(chunk, nil))
+	}
+	return groups
 }
 
 // bulkText returns the text of a bulk string.

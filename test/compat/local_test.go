@@ -30,7 +30,7 @@ func newLocal(t testing.TB) *local {
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec,
+	machine, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec, CacheBytes: 1 << 30,
 		Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
@@ -68,6 +68,10 @@ func (l *local) dispatch(args [][]byte) (resp.Reply, error) {
 	switch name, _, _ := strings.Cut(spec.Name, " "); {
 	case spec.Run != nil:
 		return l.execute(args, spec.Flags&command.ReadOnly != 0)
+	case spec.Name == "CONFIG SET":
+		return l.configSet(args[2:])
+	case spec.Name == "CONFIG GET":
+		return l.configGet(string(args[2])), nil
 	case name == "COMMAND":
 		return l.table.CommandReply(args), nil
 	case name == "SELECT":
@@ -78,12 +82,32 @@ func (l *local) dispatch(args [][]byte) (resp.Reply, error) {
 		l.db = db
 	case name == "HELLO":
 		l.proto = int(args[1][0] - '0')
-	case name == "OBJECT":
+	case name == "OBJECT", name == "MEMORY", name == "XGROUP", name == "XINFO":
 		return l.table.Lookup(args[0]).HelpReply(), nil
 	default:
 		return resp.NewError("ERR this stand-in has no " + spec.Name), nil
 	}
 	return resp.OK, nil
+}
+
+// oldName makes the present name of a parameter of that before Redis 7.
+var oldName = strings.NewReplacer("-ziplist-", "-listpack-")
+
+// configSet sets parameters of the whole cluster, which are the only ones that the stand-in has.
+func (l *local) configSet(pairs [][]byte) (resp.Reply, error) {
+	var words []string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		words = append(words, oldName.Replace(string(pairs[i])), string(pairs[i+1]))
+	}
+	return l.apply(&fsm.Request{Calls: []fsm.Call{command.SetConfigCall(false, words...)}, Replies: make([]resp.Reply, 1)})
+}
+
+func (l *local) configGet(name string) resp.Reply {
+	value, ok := command.SettingValue(l.machine.Settings(), oldName.Replace(name))
+	if !ok {
+		return resp.NewMap(nil)
+	}
+	return resp.NewMap([]resp.Reply{resp.NewBulkString(name), resp.NewBulkString(value)})
 }
 
 // execute runs a call as a node does: writes and late reads through the log, reads beside it.

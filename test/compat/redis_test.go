@@ -124,6 +124,9 @@ func openTarget(t *testing.T) target {
 		tested = newLocal(t)
 	}
 	t.Cleanup(func() {
+		if err := start(tested, 2); err != nil { // so that no case leaves settings behind
+			t.Error(err)
+		}
 		if err := tested.close(); err != nil {
 			t.Error(err)
 		}

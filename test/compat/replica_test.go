@@ -1,0 +1,147 @@
+package compat
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"redoubt/command"
+	"redoubt/fsm"
+	"redoubt/resp"
+)
+
+// replica is a machine that applies the same log as others, in its own way.
+type replica struct {
+	name    string
+	options fsm.Options
+	machine *fsm.Machine
+	// proposer: it runs what the clients have sent, and the others the payload.
+	proposer bool
+	// restarts: it is closed and opened at times.
+	restarts bool
+}
+
+func (r *replica) open(t *testing.T) {
+	t.Helper()
+	machine, err := fsm.Open(r.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.machine = machine
+}
+
+func newReplicas(t *testing.T) []*replica {
+	t.Helper()
+	all := []*replica{
+		{name: "proposer", proposer: true, options: fsm.Options{CacheBytes: 64 << 20}},
+		{name: "follower without memory", options: fsm.Options{CacheBytes: 64 << 10, BufferBytes: 64 << 10}},
+		{name: "follower that restarts", restarts: true, options: fsm.Options{CacheBytes: 4 << 20, BufferBytes: 256 << 10}},
+	}
+	for _, r := range all {
+		table, err := command.NewTable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.options.FS, r.options.Dir, r.options.Exec, r.options.Logger = vfs.NewMem(), "state", table.Exec, quiet{}
+		r.open(t)
+		t.Cleanup(func() {
+			if err := r.machine.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return all
+}
+
+// TestReplicasAgree applies one log of random calls of all types on machines that differ in all that must not matter, and
+// compares their states. Some of the keys expire on the way.
+func TestReplicasAgree(t *testing.T) {
+	const entries, seeds = 150, 40
+	random := readGrammar(t)
+	table, err := command.NewTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(seeds) {
+		gen := random.generator(seed, 3)
+		replicas := newReplicas(t)
+		now := int64(1_700_000_000_000)
+		for index := uint64(1); index <= entries; index++ {
+			now += int64(gen.IntN(100))
+			calls := writes(gen, table)
+			for _, r := range replicas {
+				r.apply(t, index, now, calls)
+				if r.restarts && index%37 == 0 {
+					if err := r.machine.Close(); err != nil {
+						t.Fatal(err)
+					}
+					r.open(t)
+				}
+			}
+			if index%50 == 0 {
+				compareReplicas(t, seed, index, replicas)
+			}
+		}
+	}
+}
+
+// packingNames are some of the parameters that say when values are packed.
+var packingNames = []string{"hash-max-listpack-entries", "set-max-intset-entries", "set-max-listpack-entries",
+	"zset-max-listpack-value", "list-max-listpack-size", "stream-node-max-entries"}
+
+// writes makes the calls of an entry.
+func writes(gen *generator, table *command.Table) (calls []fsm.Call) {
+	for len(calls) < 20 {
+		words := gen.call()
+		switch gen.IntN(40) {
+		case 0:
+			words = []string{"PEXPIRE", gen.otherKey(), strconv.Itoa(1 + gen.IntN(3000))}
+		case 1:
+			words = []string{"SWEEPEXPIRED", "10"}
+		case 2:
+			words = []string{"SETCONFIG", "ALWAYS", pick(gen, packingNames), strconv.Itoa(gen.IntN(6))}
+		}
+		args := make([][]byte, len(words))
+		for i, word := range words {
+			args[i] = []byte(word)
+		}
+		if table.CheckWrite(args) == nil {
+			calls = append(calls, fsm.Call{DB: gen.IntN(2), Args: args})
+		}
+	}
+	return calls
+}
+
+func (r *replica) apply(t *testing.T, index uint64, now int64, calls []fsm.Call) {
+	t.Helper()
+	batch := fsm.Batch{Payload: fsm.AppendCalls(nil, calls)}
+	if r.proposer {
+		batch.Local = &fsm.Request{Calls: calls, Replies: make([]resp.Reply, 0, len(calls))}
+	}
+	entry := fsm.Entry{Position: fsm.Position{Index: index, Term: 1}, Time: now, Seed: rand.New(rand.NewPCG(index, 1)).Uint64(),
+		Batches: []fsm.Batch{batch}}
+	if err := r.machine.Apply([]fsm.Entry{entry}, nil); err != nil {
+		t.Fatalf("%s: %v", r.name, err)
+	}
+}
+
+func compareReplicas(t *testing.T, seed, index uint64, replicas []*replica) {
+	t.Helper()
+	var want uint64
+	for i, r := range replicas {
+		got, err := r.machine.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			want = got
+		} else if got != want {
+			t.Fatalf("seed %d: after entry %d, the %s and the %s differ", seed, index, replicas[0].name, r.name)
+		}
+		if _, err := r.machine.Check(func() error { return nil }); err != nil {
+			t.Fatalf("seed %d: entry %d: %s: %v", seed, index, r.name, err)
+		}
+	}
+}
