@@ -234,6 +234,9 @@ func (n *Node) join(cfg Config) error {
 	return nil
 }
 
+// Observe has an observer told what is applied from now on, in place of the one before.
+func (n *Node) Observe(o fsm.Observer) { n.state.observer.Store(&o) }
+
 // Table returns the commands that the node knows.
 func (n *Node) Table() *command.Table { return n.table }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"redoubt/failpoint"
 	"redoubt/fsm"
@@ -28,6 +29,8 @@ type replica struct {
 	mu      sync.RWMutex
 	machine *fsm.Machine
 	name    string // of its directory
+
+	observer atomic.Pointer[fsm.Observer] // nil: nobody
 
 	over   chan struct{} // gets a value when the data set is above its limit
 	failed chan error    // the first failure of a machine
@@ -72,6 +75,7 @@ func openReplica(dir *dataDir, opts fsm.Options, meta []byte) (*replica, error) 
 // open opens a state. expect says that it was made before.
 func (r *replica) open(name string, expect bool) (*fsm.Machine, error) {
 	opts := r.opts
+	opts.Observer = r
 	if expect {
 		if err := checkManifest(r.dir.fs, r.dir.path(name)); err != nil {
 			return nil, err
@@ -295,6 +299,7 @@ func (r *replica) Restore(dir string) error {
 	}
 	old := r.name
 	r.machine, r.name = m, name
+	r.Skipped()
 	return r.dir.fs.RemoveAll(r.dir.path(old))
 }
 
@@ -314,4 +319,26 @@ func (r *replica) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.machine.Close()
+}
+
+// Wants is part of fsm.Observer: what the node's own observer wants.
+func (r *replica) Wants() fsm.Wants {
+	if o := r.observer.Load(); o != nil {
+		return (*o).Wants()
+	}
+	return fsm.Wants{}
+}
+
+// Applied is part of fsm.Observer.
+func (r *replica) Applied(e *fsm.Effects) {
+	if o := r.observer.Load(); o != nil {
+		(*o).Applied(e)
+	}
+}
+
+// Skipped is part of fsm.Observer.
+func (r *replica) Skipped() {
+	if o := r.observer.Load(); o != nil {
+		(*o).Skipped()
+	}
 }

@@ -24,6 +24,7 @@ func (m *Machine) Apply(entries []Entry, meta []byte) error {
 		return err
 	}
 	tx, from := m.writer, m.applied
+	tx.told = m.observer != nil && m.observer.Wants().Messages
 	for i := range entries {
 		e := &entries[i]
 		if e.Index <= from.Index {
@@ -72,8 +73,8 @@ func (tx *Txn) run(e *Entry) error {
 }
 
 func (tx *Txn) runLocal(req *Request) error {
-	tx.quiet = req.NoTouch
-	defer func() { tx.quiet = false }()
+	tx.quiet, tx.pending.client = req.NoTouch, req.Client
+	defer func() { tx.quiet, tx.pending.client = false, 0 }()
 	req.Replies = req.Replies[:0]
 	for i := range req.Calls {
 		c := &req.Calls[i]
@@ -120,9 +121,16 @@ func (m *Machine) publish(at Position, meta []byte) error {
 	if meta != nil {
 		meta = append([]byte{}, meta...)
 	}
+	m.publishPending(tx, at, meta)
+	m.tell(tx)
+	return nil
+}
+
+func (m *Machine) publishPending(tx *Txn, at Position, meta []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.show(tx, at, meta)
+	tx.collect()
 	if len(tx.pending.dropped) > 0 && tx.ks.empty() {
 		m.cache.clear() // FLUSHALL gives its memory back; other dropped rows are evicted in time
 	}
@@ -133,7 +141,6 @@ func (m *Machine) publish(at Position, meta []byte) error {
 		m.member = meta
 	}
 	tx.pending.reset()
-	return nil
 }
 
 // show brings what is pending into the cache and the active buffer.

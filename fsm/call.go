@@ -20,8 +20,9 @@ type Call struct {
 type Request struct {
 	Calls   []Call
 	Replies []resp.Reply
-	Local   bool // reads alone may be answered from what this node has, if that is not too old
-	NoTouch bool // what the calls look at is not counted as used, here
+	Local   bool   // reads alone may be answered from what this node has, if that is not too old
+	NoTouch bool   // what the calls look at is not counted as used, here
+	Client  uint64 // whose it is, for the Observer of this node; 0: nobody's
 }
 
 // Exec runs one command on tx. The reply of a command that met an I/O error is thrown away.

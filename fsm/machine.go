@@ -26,7 +26,8 @@ type Options struct {
 	MemTableBytes   uint64 // of one of at most four memtables; 0: 64 MB
 	Still           bool   // no compactions: for simulations, which have to be the same each time
 	Exec            Exec
-	Expect          bool // the state was made before: refuse to make a new one
+	Observer        Observer // nil: nobody
+	Expect          bool     // the state was made before: refuse to make a new one
 	// Logger hears what Pebble has to say. Fatalf is called when the engine cannot go on, and must
 	// not return.
 	Logger pebble.Logger
@@ -35,11 +36,12 @@ type Options struct {
 // Machine is one replica's state. Apply and Close are called by one goroutine, everything else by
 // any number.
 type Machine struct {
-	db     *pebble.DB
-	exec   Exec
-	cache  *cache
-	writer *Txn // of Apply
-	pool   sync.Pool
+	db       *pebble.DB
+	exec     Exec
+	observer Observer
+	cache    *cache
+	writer   *Txn // of Apply
+	pool     sync.Pool
 
 	// mu is held exclusively to publish what entries have changed, shared by whoever looks at the
 	// fields below, the cache, the buffers and the engine as one state.
@@ -75,7 +77,7 @@ type Machine struct {
 
 // Open opens the state in a directory, or makes it.
 func Open(o Options) (*Machine, error) {
-	m := &Machine{exec: o.Exec, bufferBytes: cmp.Or(o.BufferBytes, defaultBufferBytes), cache: newCache(o.CacheBytes), failed: make(chan struct{})}
+	m := &Machine{exec: o.Exec, observer: o.Observer, bufferBytes: cmp.Or(o.BufferBytes, defaultBufferBytes), cache: newCache(o.CacheBytes), failed: make(chan struct{})}
 	m.pool.New = func() any { return &Txn{m: m} }
 	options := engineOptions(o)
 	options.EventListener = &pebble.EventListener{

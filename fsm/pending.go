@@ -23,9 +23,10 @@ type change struct {
 	sum    uint64 // of row
 	stored header // what the engine holds
 	dirty  bool
-	stale  bool  // a page whose sum is that of a row before: see settlePages
-	number int32 // its place
-	prev   int32 // the change before it with the same cacheID, counted from 1; 0: none
+	stale  bool   // a page whose sum is that of a row before: see settlePages
+	client uint64 // who made it: see Changed
+	number int32  // its place
+	prev   int32  // the change before it with the same cacheID, counted from 1; 0: none
 }
 
 // pending collects the effects of the entries that are being applied. Calls see each other's
@@ -42,6 +43,8 @@ type pending struct {
 	stale  []int32           // changes of pages
 	rooted []int32           // changes that gave keys rows with pages
 	sums   map[uint64]uint64 // by the number of a collection: what is to be added to the sum over its pages
+
+	client uint64 // whose request is being run
 
 	rows []Row         // the new ones: room that is used again
 	view *pebble.Batch // see overlay; nil when it is to be made anew
@@ -95,6 +98,11 @@ func (p *pending) noteStale(c *change) {
 
 // touch notes that c's key has another row.
 func (p *pending) touch(c *change) {
+	if !c.dirty {
+		c.client = p.client
+	} else if c.client != p.client {
+		c.client = 0
+	}
 	c.dirty = true
 	p.noteExpiry(c.row)
 	p.closeView()

@@ -33,6 +33,8 @@ type Txn struct {
 	roots       uint64 // collections that were given pages
 	writes      uint64 // calls that wrote, this one included
 	decoder     decoder
+	effects     Effects // since the last publish
+	told        bool    // somebody here wants messages
 
 	random   uint64 // state of Rand
 	seeded   bool
@@ -357,6 +359,7 @@ func (tx *Txn) FlushDB(db int) {
 		return
 	}
 	tx.pending.drop(d.space)
+	tx.replaced(db)
 	*d = database{space: tx.ks.next}
 	tx.ks.next++
 }
@@ -368,5 +371,7 @@ func (tx *Txn) SwapDB(a, b int) {
 	}
 	if tx.err == nil {
 		tx.ks.dbs[a], tx.ks.dbs[b] = tx.ks.dbs[b], tx.ks.dbs[a]
+		tx.replaced(a)
+		tx.replaced(b)
 	}
 }

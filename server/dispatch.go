@@ -250,7 +250,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 // do hands the request to the engine and emits the replies.
 func (s *session) do() {
 	req := s.request
-	req.Local, req.NoTouch = s.readsLocally(), s.profile.noTouch
+	req.Local, req.NoTouch, req.Client = s.readsLocally(), s.profile.noTouch, uint64(s.id)
 	err := s.server.engine.Do(req)
 	failpoint.ReplyBefore.Hit()
 	if err == nil && len(req.Replies) != len(req.Calls) {

@@ -18,6 +18,8 @@ type Engine interface {
 	// command.ErrCorrupt, after which nothing was executed, command.ErrUncertain, after which the engine
 	// may still hold the request, and those of reading the store.
 	Do(req *fsm.Request) error
+	// Observe has the observer told what this node applies from now on.
+	Observe(o fsm.Observer)
 	Status() command.Status
 	// Memory says how large the data set is, and its limit. It must not wait.
 	Memory() fsm.Memory

@@ -114,6 +114,8 @@ func (e *fakeEngine) Status() command.Status {
 	return e.status
 }
 
+func (e *fakeEngine) Observe(fsm.Observer) {}
+
 func (e *fakeEngine) Memory() fsm.Memory {
 	return e.Status().FSM.Memory
 }

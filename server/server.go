@@ -121,6 +121,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s.stats.reset()
 	s.config = newParameters(s)
 	s.routes = newRoutes(table)
+	engine.Observe(effects{s})
 	return s
 }
 

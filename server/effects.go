@@ -1,0 +1,24 @@
+package server
+
+import "redoubt/fsm"
+
+// effects is the node's observer: it hands what was applied to those parts of the server that somebody waits at.
+type effects struct{ server *Server }
+
+var _ fsm.Observer = effects{}
+
+// Wants is part of fsm.Observer.
+func (e effects) Wants() fsm.Wants {
+	channels, patterns := e.server.hub.counts()
+	return fsm.Wants{Messages: channels+patterns > 0}
+}
+
+// Applied is part of fsm.Observer.
+func (e effects) Applied(done *fsm.Effects) {
+	for _, m := range done.Messages {
+		e.server.hub.publish(string(m.Channel), string(m.Text))
+	}
+}
+
+// Skipped is part of fsm.Observer.
+func (effects) Skipped() {}
