@@ -24,7 +24,7 @@ type Table struct {
 // that contradicts itself or takes the name of another one.
 func NewTable(custom ...Spec) (*Table, error) {
 	t := &Table{byName: map[string]*Spec{}}
-	families := [][]Spec{stringCommands, bitmapCommands, hyperLogLogCommands, hashCommands, listCommands, setCommands,
+	families := [][]Spec{stringCommands, compareCommands, bitmapCommands, hyperLogLogCommands, hashCommands, listCommands, setCommands,
 		zsetCommands, geoCommands, streamCommands, keyCommands, expireCommands, scanCommands, sortCommands, dumpCommands,
 		migrateCommands, objectCommands, memoryCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
 		clusterCommands, sentinelCommands, pubSubCommands, custom}
