@@ -78,9 +78,9 @@ type picker struct {
 	hand     *Hand
 	random   uint64
 
-	it   *pebble.Iterator // over the table of hand.db, nil: to be made
-	seen int64            // keys that it has come by
-	pool []candidate      // the best so far, by score
+	it   *pebble.Iterator    // over the table of hand.db, nil: to be made
+	seen int64               // keys that it has come by
+	pool []candidate         // the best so far, by score
 	from [allDatabases]int64 // where the expiry tables begin, for VolatileTTL
 	err  error
 }
