@@ -17,20 +17,21 @@ var compareCommands = []Spec{
 		Complexity: "O(1) for IFEQ and IFNE, O(N) for IFDEQ and IFDNE, N bytes of the string",
 		Summary: "Deletes a key, with a condition (IFEQ, IFNE) on the string at it or (IFDEQ, IFDNE) on the " +
 			"digest of that.",
-		Run: cmdDelEx, KeysOf: delExKeys},
+		Run: cmdDelEx, KeysOf: delExKeys, Differs: "Not in Redis 7.2."},
 	{Name: "DELIFEQ", Arity: 3, Flags: Write | Fast, Keys: oneKey(KeyRM | KeyDelete),
 		Group: GroupString, Categories: CatString, Since: "9.0.0", Complexity: "O(1)",
 		Summary: "Deletes a key only when it has this string.", Run: cmdDelIfEq,
-		Differs: "Redis does not have it: it is Valkey's, since version 9.0.0 of that."},
+		Differs: "Not in Redis: it is of Valkey 9.0.0."},
 	{Name: "DIGEST", Arity: 2, Flags: ReadOnly | Fast, Keys: oneKey(KeyRO | KeyAccess),
 		Group: GroupString, Categories: CatString, Since: "8.4.0", Complexity: "O(N), N bytes of the string",
-		Summary: "Returns the XXH3 hash of the string at a key, as 16 hexadecimal digits.", Run: cmdDigest},
+		Summary: "Returns the XXH3 hash of the string at a key, as 16 hexadecimal digits.", Run: cmdDigest,
+		Differs: "Not in Redis 7.2."},
 	{Name: "VERSION", Arity: -2, Flags: ReadOnly | Fast, Keys: oneKey(KeyRO),
 		Group: GroupGeneric, Categories: CatKeyspace, Since: "0.4.0", Complexity: "O(1)",
 		Summary: "Returns the version of a key, a number that is higher than that of every change before, also of one of another key " +
 			"or of a key that was deleted since; null when there is no key or, with IFEQ, when the key has another string. " +
 			"It is a fencing token.",
-		Run: cmdVersion},
+		Run: cmdVersion, Differs: "Not in Redis."},
 }
 
 // condition is one on the string at a key: an option of SET or DELEX. The zero value always holds.

@@ -39,9 +39,9 @@ func onceCommands(t *Table) []Spec {
 			Group: GroupGeneric, Since: "0.4.0", Complexity: "as the command, and O(N) in the replies that the session keeps",
 			Summary: "Executes a command that writes for a session, under a sequence number, and forgets the replies up to an " +
 				"acknowledged one. If that number was executed before, it returns the reply from then.",
-			Run: t.once, KeysOf: t.onceKeys, Inner: t.onceInner},
+			Run: t.once, KeysOf: t.onceKeys, Inner: t.onceInner, Differs: "Not in Redis."},
 		{Name: "SESSION", Arity: -2, Group: GroupGeneric, Since: "0.4.0",
-			Complexity: "as the subcommand", Summary: "Manages the sessions of ONCE.",
+			Complexity: "as the subcommand", Summary: "Manages the sessions of ONCE.", Differs: "Not in Redis.",
 			Help: []string{
 				"OPEN <name> [TTL <milliseconds>]", "    Opens a session, or goes on with it. Returns the highest number executed.",
 				"CLOSE <name>", "    Forgets a session.",
@@ -52,15 +52,15 @@ func onceCommands(t *Table) []Spec {
 				{Name: "SESSION OPEN", Arity: -3, Flags: Write | DenyOOM | Fast, Group: GroupGeneric, Since: "0.4.0",
 					Complexity: "O(1), mostly", Run: cmdSessionOpen,
 					Summary: "Opens a session, which expires when it is not used for its time to live, or goes on with one, and returns " +
-						"the highest sequence number that it has executed."},
+						"the highest sequence number that it has executed.", Differs: "Not in Redis."},
 				{Name: "SESSION CLOSE", Arity: 3, Flags: Write | Fast, Group: GroupGeneric, Since: "0.4.0",
-					Complexity: "O(1)", Run: cmdSessionClose, Summary: "Forgets a session."},
+					Complexity: "O(1)", Run: cmdSessionClose, Summary: "Forgets a session.", Differs: "Not in Redis."},
 				{Name: "SESSION INFO", Arity: 3, Flags: ReadOnly | Fast, Group: GroupGeneric, Since: "0.4.0",
-					Complexity: "O(N) in the replies that are kept", Run: cmdSessionInfo, Summary: "Describes a session."},
+					Complexity: "O(N) in the replies that are kept", Run: cmdSessionInfo, Summary: "Describes a session.", Differs: "Not in Redis."},
 				{Name: "SESSION COUNT", Arity: 2, Flags: ReadOnly | Fast, Group: GroupGeneric, Since: "0.4.0",
-					Complexity: "O(1)", Run: cmdSessionCount, Summary: "Returns the number of sessions."},
+					Complexity: "O(1)", Run: cmdSessionCount, Summary: "Returns the number of sessions.", Differs: "Not in Redis."},
 				{Name: "SESSION HELP", Arity: 2, Flags: Loading | Stale, Group: GroupGeneric, Since: "0.4.0",
-					Complexity: "O(1)", Summary: "Lists the subcommands."},
+					Complexity: "O(1)", Summary: "Lists the subcommands.", Differs: "Not in Redis."},
 			}},
 	}
 }
