@@ -152,6 +152,5 @@ func (n *Node) grows(c *fsm.Call) bool {
 	if c.Read {
 		return false
 	}
-	spec := n.table.Find(c.Args)
-	return spec == nil || spec.Flags&command.DenyOOM != 0
+	return n.table.Grows(c.Args)
 }

@@ -50,6 +50,8 @@ func (e expiry) expireAt(tx *fsm.Txn, name string) (int64, resp.Reply) {
 type options struct {
 	expiry
 	nx, xx, get, keepTTL, persist bool
+
+	match condition
 }
 
 // optionSet says which command's options are allowed beside the four expiries.
@@ -67,6 +69,11 @@ func parseSetOptions(args [][]byte, first int, allowed optionSet) (options, resp
 	for i := first; i < len(args); i++ {
 		if taken, ok := o.addExpiry(args[i:]); ok {
 			i += taken
+			continue
+		}
+		if c, ok := takeCondition(args[i:]); ok && allowed == setOptions && !o.nx && !o.xx && !o.match.given {
+			o.match = c
+			i++
 			continue
 		}
 		if allowed == setOptions && o.addSet(args[i]) || allowed == getEXOptions && o.addGetEX(args[i]) {
@@ -102,9 +109,9 @@ func (o *options) addExpiry(args [][]byte) (taken int, ok bool) {
 
 func (o *options) addSet(arg []byte) bool {
 	switch {
-	case isOption(arg, "NX") && !o.xx:
+	case isOption(arg, "NX") && !o.xx && !o.match.given:
 		o.nx = true
-	case isOption(arg, "XX") && !o.nx:
+	case isOption(arg, "XX") && !o.nx && !o.match.given:
 		o.xx = true
 	case isOption(arg, "GET"):
 		o.get = true

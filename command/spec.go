@@ -45,6 +45,10 @@ type Spec struct {
 	// KeysOf finds the keys of a call when Keys alone does not tell where they are or what is done to them.
 	KeysOf func(args [][]byte) []Key
 
+	// Inner finds the command that a call of this one executes, and whose keys and needs it has. The reply is the error when
+	// there is none that it can execute. It is nil for commands that execute no others.
+	Inner func(args [][]byte) (*Spec, resp.Reply)
+
 	fullName string // as Redis prints it: "object|freq"
 }
 

@@ -21,7 +21,8 @@ var stringCommands = []Spec{
 			Notes: "RW and ACCESS due to the optional `GET` argument"}},
 		Group: GroupString, Categories: CatString, Since: "1.0.0", Complexity: "O(1)",
 		Summary: "Sets a key to a string, whatever it was before, with options for its expiry " +
-			"(EX, PX, EXAT, PXAT, KEEPTTL), conditions (NX, XX) and the old value (GET).",
+			"(EX, PX, EXAT, PXAT, KEEPTTL), conditions (NX, XX; IFEQ, IFNE, IFDEQ and IFDNE since 8.4.0) and the old " +
+			"value (GET).",
 		Run: cmdSet, KeysOf: setKeys},
 	{Name: "SETNX", Arity: 3, Flags: Write | DenyOOM | Fast, Keys: oneKey(KeyOW | KeyInsert),
 		Group: GroupString, Categories: CatString, Since: "1.0.0", Complexity: "O(1)",
@@ -157,10 +158,10 @@ func keepExpiry(old *fsm.Row) int64 {
 
 func cmdGet(tx *fsm.Txn, args [][]byte) resp.Reply { return get(tx, args[1]) }
 
-// setKeys says what a call of SET does with its key: only with GET it reads it.
+// setKeys says what a call of SET does with its key: only with GET or a condition on the value it reads it.
 func setKeys(args [][]byte) []Key {
-	for _, arg := range args[3:] {
-		if isOption(arg, "GET") {
+	for i, arg := range args[3:] {
+		if _, ok := takeCondition(args[3+i:]); ok || isOption(arg, "GET") {
 			return []Key{{Index: 1, Flags: KeyRW | KeyAccess | KeyUpdate}}
 		}
 	}
@@ -183,10 +184,14 @@ func cmdSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	var old *fsm.Row
-	if o.nx || o.xx || o.keepTTL { // otherwise the old value needs not be read from the disk
+	if o.nx || o.xx || o.keepTTL || o.match.given { // otherwise the old value needs not be read from the disk
 		old = tx.Lookup(key)
 	}
-	if o.nx && old != nil || o.xx && old == nil {
+	holds, bad := o.match.holds(old)
+	if bad.IsError() {
+		return bad
+	}
+	if o.nx && old != nil || o.xx && old == nil || !holds {
 		if o.get {
 			return reply
 		}

@@ -24,10 +24,10 @@ type Table struct {
 // that contradicts itself or takes the name of another one.
 func NewTable(custom ...Spec) (*Table, error) {
 	t := &Table{byName: map[string]*Spec{}}
-	families := [][]Spec{stringCommands, bitmapCommands, hyperLogLogCommands, hashCommands, listCommands, setCommands,
+	families := [][]Spec{stringCommands, compareCommands, bitmapCommands, hyperLogLogCommands, hashCommands, listCommands, setCommands,
 		zsetCommands, geoCommands, streamCommands, keyCommands, expireCommands, scanCommands, sortCommands, dumpCommands,
 		migrateCommands, objectCommands, memoryCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
-		clusterCommands, sentinelCommands, pubSubCommands, custom}
+		clusterCommands, sentinelCommands, pubSubCommands, onceCommands(t), custom}
 	for _, family := range families {
 		for _, spec := range family {
 			if err := t.add(spec); err != nil {
@@ -150,7 +150,31 @@ func (t *Table) Resolve(args [][]byte) (*Spec, resp.Reply) {
 	if bad := spec.CheckArity(args); bad.IsError() {
 		return nil, bad
 	}
+	if spec.Inner != nil {
+		if _, bad := spec.Inner(args); bad.IsError() {
+			return nil, bad
+		}
+	}
 	return spec, resp.Reply{}
+}
+
+// Grows says whether a call may need more room for data, so that it is refused when there is none.
+func (t *Table) Grows(args [][]byte) bool {
+	spec := t.Find(args)
+	if spec != nil && spec.Inner != nil && spec.arityFits(len(args)) {
+		spec, _ = spec.Inner(args)
+	}
+	return spec == nil || spec.Flags&DenyOOM != 0
+}
+
+// NeedsVersion is the version of the cluster from which on a call with the right number of words may be logged.
+func (s *Spec) NeedsVersion(args [][]byte) uint32 {
+	if s.Inner != nil {
+		if inner, _ := s.Inner(args); inner != nil {
+			return max(s.Version, inner.Version)
+		}
+	}
+	return s.Version
 }
 
 // Exec executes one call on the keyspace; it is the machine's fsm.Exec. A call that no server

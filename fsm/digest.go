@@ -29,7 +29,7 @@ func (m *Machine) Digest() (uint64, error) {
 	defer snapshot.Close()
 
 	h := xxhash.New()
-	writeNumbers(h, uint64(time))
+	writeNumbers(h, uint64(time), ks.version)
 	h.Write(ks.settings.encode())
 	for db := range ks.dbs {
 		d := &ks.dbs[db]

@@ -48,7 +48,7 @@ func (tx *Txn) Publish(channel, text []byte) {
 // Notify tells of an event of a key, as far as the settings of the cluster say that its class is told.
 func (tx *Txn) Notify(class EventClass, event string, key []byte) {
 	wanted := tx.ks.settings.Events
-	if wanted&class == 0 || !tx.write || !tx.told {
+	if wanted&class == 0 || !tx.write || !tx.told || tx.db == SessionDB {
 		return
 	}
 	db := strconv.Itoa(tx.db)
@@ -91,7 +91,7 @@ func (tx *Txn) collect() {
 		return
 	}
 	db := map[uint32]int{}
-	for i := range tx.ks.dbs {
+	for i := range Databases {
 		db[tx.ks.dbs[i].space] = i
 	}
 	for i := range tx.pending.changes {

@@ -28,6 +28,9 @@ func (tx *Txn) Count(db int) int64 { return tx.ks.dbs[db].keys - tx.dueCount(db)
 // Expires is how many of them have an expiry time.
 func (tx *Txn) Expires(db int) int64 { return tx.ks.dbs[db].expires - tx.dueCount(db) }
 
+// maxExpiry is above the expiry time of every key.
+const maxExpiry = math.MaxInt64 - 1
+
 // dueCount is the number of rows whose time has passed but which no sweep has deleted yet.
 func (tx *Txn) dueCount(db int) (n int64) {
 	tx.walkDue(db, func(at int64, _ []byte) bool {
@@ -40,13 +43,16 @@ func (tx *Txn) dueCount(db int) (n int64) {
 
 // walkDue calls fn with the keys of a database whose time has passed, oldest first, until it
 // returns false. key is good only until fn returns.
-func (tx *Txn) walkDue(db int, fn func(at int64, key []byte) bool) {
+func (tx *Txn) walkDue(db int, fn func(at int64, key []byte) bool) { tx.walkExpiring(db, tx.now, fn) }
+
+// walkExpiring is walkDue with those whose time has passed at a time.
+func (tx *Txn) walkExpiring(db int, at int64, fn func(at int64, key []byte) bool) {
 	d := &tx.ks.dbs[db]
 	from := tx.dueFrom(db)
-	if d.expires == 0 || from > tx.now {
+	if d.expires == 0 || from > at {
 		return
 	}
-	it := tx.newIter(appendExpiryBound(nil, d.space, from), appendExpiryBound(nil, d.space, tx.now+1))
+	it := tx.newIter(appendExpiryBound(nil, d.space, from), appendExpiryBound(nil, d.space, at+1))
 	if it == nil {
 		return
 	}
@@ -92,7 +98,7 @@ func (tx *Txn) Sweep(limit int) int {
 		return 0
 	}
 	var found []dueKey
-	for db := range Databases {
+	for db := range allDatabases {
 		left := limit
 		tx.walkDue(db, func(at int64, key []byte) bool {
 			if left == 0 {

@@ -43,6 +43,7 @@ var (
 	metaMember   = []byte{tableMeta, 'm'} // the caller's own bytes
 	metaSpaces   = []byte{tableMeta, 's'} // the next space number 4
 	metaSettings = []byte{tableMeta, 'c'} // see Settings
+	metaVersion  = []byte{tableMeta, 'v'} // the last version of a row 8
 )
 
 var errKey = errors.New("damaged key")

@@ -53,7 +53,7 @@ type Machine struct {
 	ks      keyspace
 	// due[db] is at or below the first expiry time in the database, so that asking whether
 	// something is due mostly costs nothing. Raised by readers, lowered while publishing.
-	due [Databases]atomic.Int64
+	due [allDatabases]atomic.Int64
 
 	// What is applied but not in the engine yet: see buffer. writing is held by whoever writes one.
 	active, full atomic.Pointer[buffer]

@@ -24,7 +24,7 @@ const (
 type Row struct {
 	Kind     Kind
 	ExpireAt int64  // milliseconds since 1970; 0 means never
-	Version  uint64 // log index of the last write
+	Version  uint64 // higher than that of every change before: see keyspace.nextVersion. Of a page, the log index
 	Value    []byte
 }
 

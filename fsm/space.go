@@ -10,6 +10,16 @@ import (
 // Databases is the number of logical databases, those that SELECT reaches.
 const Databases = 16
 
+// SessionDB is the number of a database beside those, which clients do not reach and nothing empties: its keys are
+// sessions. allDatabases counts it, too.
+const (
+	SessionDB    = Databases
+	allDatabases = Databases + 1
+)
+
+// sessionSpace is the space of SessionDB, one that no other database is ever given.
+const sessionSpace = pageBit - 1
+
 // database is what is known of one logical database. Its keys live in a physical keyspace, the
 // space. FLUSHDB gives the database a fresh space and drops the old one as two ranges; SWAPDB
 // exchanges two databases' spaces. A space number is never used twice.
@@ -44,10 +54,12 @@ func decodeDatabase(b []byte) (database, error) {
 	}, nil
 }
 
-// keyspace is all databases, the number that the next fresh space gets, and the settings.
+// keyspace is all databases, the number that the next fresh space gets, the version that a row was given last, and
+// the settings.
 type keyspace struct {
-	dbs      [Databases]database
+	dbs      [allDatabases]database
 	next     uint32
+	version  uint64 // see nextVersion
 	settings Settings
 }
 
@@ -57,7 +69,16 @@ func freshKeyspace() keyspace {
 	for i := range ks.dbs {
 		ks.dbs[i].space = uint32(i)
 	}
+	ks.dbs[SessionDB].space = sessionSpace
 	return ks
+}
+
+// nextVersion is that of a row which the entry with this index writes. It is the index, or one more than the last version
+// where that is as high already: versions grow with every change, those of one entry included, also when a key is deleted
+// and made anew. So they can tell the holders of a lock apart in their order.
+func (ks *keyspace) nextVersion(index uint64) uint64 {
+	ks.version = max(ks.version+1, index)
+	return ks.version
 }
 
 // find returns the database that has a space now, or nil.
@@ -95,6 +116,11 @@ func (ks *keyspace) writeTo(b *pebble.Batch, old *keyspace) error {
 			return err
 		}
 	}
+	if ks.version != old.version {
+		if err := b.Set(metaVersion, binary.BigEndian.AppendUint64(nil, ks.version), nil); err != nil {
+			return err
+		}
+	}
 	if ks.next == old.next {
 		return nil
 	}
@@ -120,6 +146,9 @@ func readKeyspace(r pebble.Reader) (keyspace, error) {
 	if ks.settings, err = readSettings(r); err != nil {
 		return ks, err
 	}
+	if ks.version, err = readVersion(r); err != nil {
+		return ks, err
+	}
 	b, err := readMeta(r, metaSpaces)
 	if err != nil || b == nil {
 		return ks, err
@@ -129,4 +158,16 @@ func readKeyspace(r pebble.Reader) (keyspace, error) {
 	}
 	ks.next = binary.BigEndian.Uint32(b)
 	return ks, nil
+}
+
+// readVersion returns the version that was given last, 0 when none was.
+func readVersion(r pebble.Reader) (uint64, error) {
+	b, err := readMeta(r, metaVersion)
+	if err != nil || b == nil {
+		return 0, err
+	}
+	if len(b) != 8 {
+		return 0, fmt.Errorf("version row of %d bytes, want 8", len(b))
+	}
+	return binary.BigEndian.Uint64(b), nil
 }

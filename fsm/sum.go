@@ -54,6 +54,9 @@ func (ks *keyspace) hash(time int64) uint64 {
 	if ks.settings != (Settings{Packing: DefaultPacking}) {
 		h += xxhash.Sum64(ks.settings.encode())
 	}
+	if ks.version != 0 {
+		h += mix(ks.version ^ golden)
+	}
 	for i := range ks.dbs {
 		if d := &ks.dbs[i]; d.keys != 0 {
 			h += mix(mix(mix(mix(d.sum+uint64(i+1)*golden)+uint64(d.keys))+uint64(d.expires)) + uint64(d.bytes))

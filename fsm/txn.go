@@ -293,7 +293,9 @@ func (tx *Txn) store(space uint32, hash uint64, key []byte, row Row) (before, af
 		return header{}, header{}
 	}
 	if row.Kind != 0 {
-		row.Version = tx.index
+		if row.Version = tx.index; space&pageBit == 0 {
+			row.Version = tx.ks.nextVersion(tx.index)
+		}
 		if row.ExpireAt < 0 { // has no place in the expiry table's order, and is long past anyway
 			row.ExpireAt = 1
 		}

@@ -78,10 +78,10 @@ type picker struct {
 	hand     *Hand
 	random   uint64
 
-	it   *pebble.Iterator // over the table of hand.db, nil: to be made
-	seen int64            // keys that it has come by
-	pool []candidate      // the best so far, by score
-	from [Databases]int64 // where the expiry tables begin, for VolatileTTL
+	it   *pebble.Iterator    // over the table of hand.db, nil: to be made
+	seen int64               // keys that it has come by
+	pool []candidate         // the best so far, by score
+	from [allDatabases]int64 // where the expiry tables begin, for VolatileTTL
 	err  error
 }
 
@@ -139,7 +139,7 @@ func (p *picker) table(d *database) (table byte, keys int64) {
 // step returns the next candidate in the order of the tables, or nil after each was looked at once.
 func (p *picker) step() *candidate {
 	total := int64(0)
-	for i := range p.ks.dbs {
+	for i := range Databases {
 		_, n := p.table(&p.ks.dbs[i])
 		total += n
 	}
@@ -283,7 +283,7 @@ func (p *picker) draw() uint64 {
 // soonest picks the keys that expire first.
 func (p *picker) soonest(wanted int64, limit int) (picked []Victim) {
 	var due []dueKey
-	for db := range p.ks.dbs {
+	for db := range Databases {
 		due = append(due, p.firstDue(db, limit)...)
 	}
 	slices.SortStableFunc(due, func(a, b dueKey) int { return cmp.Compare(a.at, b.at) })
@@ -324,7 +324,7 @@ func (p *picker) firstDue(db, limit int) (due []dueKey) {
 
 // raiseDue looks where the expiry tables begin, so that a search does not go over what was deleted. Called with the
 // lock held, when the buffers are empty.
-func (m *Machine) raiseDue() (from [Databases]int64, err error) {
+func (m *Machine) raiseDue() (from [allDatabases]int64, err error) {
 	for db := range m.due {
 		bound := m.due[db].Load()
 		if m.ks.dbs[db].expires == 0 {

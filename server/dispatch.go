@@ -30,7 +30,7 @@ type handler func(s *session, args [][]byte) resp.Reply
 type route struct {
 	spec    *command.Spec
 	handler handler // nil for the commands of the keyspace
-	word    string  // what clients call it by, in upper and in lower case; none for subcommands
+	word    string  // what clients call it by, in upper and in lower case; none if the name alone does not tell that a call is right
 	lower   string
 	write   bool
 	alone   bool // takes long: no other call shares its segment
@@ -51,7 +51,7 @@ func newRoutes(table *command.Table) map[*command.Spec]*route {
 		return r
 	}
 	for _, spec := range table.All() {
-		if r := add(spec); spec.Sub == nil {
+		if r := add(spec); spec.Sub == nil && spec.Inner == nil {
 			r.word, r.lower = spec.Name, spec.FullName()
 		}
 		for i := range spec.Sub {
@@ -173,7 +173,7 @@ func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
 // find looks a call's command up. Most calls are of the same command as the one before.
 func (s *session) find(args [][]byte) (*route, resp.Reply) {
 	last := s.last.Load()
-	if last != nil && (string(args[0]) == last.word || string(args[0]) == last.lower) &&
+	if last != nil && last.word != "" && (string(args[0]) == last.word || string(args[0]) == last.lower) &&
 		(len(args) == last.spec.Arity || last.spec.Arity < 0 && len(args) >= -last.spec.Arity) {
 		return last, resp.Reply{}
 	}
@@ -181,7 +181,7 @@ func (s *session) find(args [][]byte) (*route, resp.Reply) {
 	if spec == nil {
 		return nil, refusal
 	}
-	if spec.Version > 1 && spec.Version > s.server.engine.Version() {
+	if v := spec.NeedsVersion(args); v > 1 && v > s.server.engine.Version() {
 		return nil, errTooNew(spec)
 	}
 	r := s.server.routes[spec]

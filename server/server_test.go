@@ -92,6 +92,30 @@ func TestSegments(t *testing.T) {
 	}
 }
 
+// A call is looked up anew when the one before had the same first word, or none, and more than that is to be told.
+func TestNameAloneIsNotEnough(t *testing.T) {
+	s := startServer(t, Config{})
+	s.engine.record = true
+	c := s.dial(t)
+	for _, step := range [][2]string{
+		{request("XGROUP", "CREATE", "s", "g", "$"), ""},
+		{request("", "CREATE", "s", "g", "$"), "-ERR unknown command '', with args beginning with: 'CREATE' 's' 'g' '$' \r\n"},
+		{request("ONCE", "s", "1", "0", "INCR", "n"), ""},
+		{request("ONCE", "s", "1", "0", "NOPE", "n"), "-ERR unknown command 'NOPE', with args beginning with: 'n' \r\n"},
+		{request("ONCE", "s", "1", "0", "GET", "n"), "-ERR 'get' can't be executed by ONCE: it has to be a command that writes, " +
+			"and does not wait\r\n"},
+		{request("ONCE", "s", "1", "0", "INCR"), "-ERR wrong number of arguments for 'incr' command\r\n"},
+	} {
+		c.send(step[0])
+		if got := c.reply(); step[1] != "" && got != step[1] {
+			t.Errorf("%q: got %q, want %q", step[0], got, step[1])
+		}
+	}
+	if n := len(s.engine.requests); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+}
+
 func TestEngineErrors(t *testing.T) {
 	s := startServer(t, Config{})
 	c := s.dial(t)

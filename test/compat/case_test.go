@@ -155,7 +155,7 @@ func newStep(args ...string) step {
 // casesOf makes the cases that every command of Redis has: calls with a word too few and one too
 // many, and its rows in COMMAND INFO.
 func casesOf(spec *command.Spec) []testCase {
-	if spec.Differs == notInRedis {
+	if strings.HasPrefix(spec.Differs, notInRedis) {
 		return nil
 	}
 	name := strings.ToLower(spec.Name)
@@ -170,7 +170,8 @@ func casesOf(spec *command.Spec) []testCase {
 	return cases
 }
 
-const notInRedis = "Not in Redis."
+// notInRedis begins what the table says of a command that Redis 7.2 does not have.
+const notInRedis = "Not in Redis"
 
 func wrongArities(spec *command.Spec) []step {
 	words := strings.Fields(spec.Name)

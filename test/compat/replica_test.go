@@ -102,6 +102,11 @@ func writes(gen *generator, table *command.Table) (calls []fsm.Call) {
 			words = []string{"SWEEPEXPIRED", "10"}
 		case 2:
 			words = []string{"SETCONFIG", "ALWAYS", pick(gen, packingNames), strconv.Itoa(gen.IntN(6))}
+		case 3:
+			words = []string{"SESSION", "OPEN", sessionName(gen), "TTL", strconv.Itoa(1000 + gen.IntN(3000))}
+		case 4, 5, 6, 7, 8: // what is answered becomes a part of the state
+			sequence := 1 + gen.IntN(60)
+			words = append([]string{"ONCE", sessionName(gen), strconv.Itoa(sequence), strconv.Itoa(max(sequence-40, 0))}, words...)
 		}
 		args := make([][]byte, len(words))
 		for i, word := range words {
@@ -113,6 +118,8 @@ func writes(gen *generator, table *command.Table) (calls []fsm.Call) {
 	}
 	return calls
 }
+
+func sessionName(gen *generator) string { return pick(gen, []string{"session1", "session2"}) }
 
 func (r *replica) apply(t *testing.T, index uint64, now int64, calls []fsm.Call) {
 	t.Helper()
