@@ -87,7 +87,7 @@ func bitField(tx *fsm.Txn, args [][]byte, readOnly bool) resp.Reply {
 		replies[i] = ops[i].do(value)
 	}
 	if lastBit >= 0 {
-		keepString(tx, args[1], value, keepExpiry(row))
+		keepBits(tx, args[1], value, row)
 	}
 	return resp.NewArray(replies)
 }

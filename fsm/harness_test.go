@@ -43,6 +43,9 @@ func testExec(tx *Txn, args [][]byte) resp.Reply {
 		next.Value = strconv.AppendInt(nil, n+1, 10)
 		tx.Put(args[1], next)
 		return resp.NewInt(n + 1)
+	case "WATCH":
+		w := tx.Watch(args[1])
+		return resp.ArrayOf(resp.NewInt(int64(w.Space)), resp.NewInt(int64(w.Version)))
 	case "RANDSET":
 		tx.Rand()
 		tx.Put(args[1], Row{Kind: String, Value: strconv.AppendUint(nil, tx.Rand(), 10)})
@@ -96,7 +99,7 @@ func scanKeys(tx *Txn, cursor uint64) (keys []string) {
 }
 
 // reads are the commands of testExec that change nothing.
-var reads = []string{"GET", "AT", "COUNT", "NOW", "RANDOMKEY", "KEYS", "SCAN"}
+var reads = []string{"GET", "AT", "COUNT", "NOW", "RANDOMKEY", "KEYS", "SCAN", "WATCH"}
 
 // call splits a line at spaces: "SET key value 0" on database db.
 func call(db int, line string) Call {

@@ -397,10 +397,11 @@ func (l *ListValue) Pop(head bool) (value []byte) {
 	return value
 }
 
-// Trim leaves the elements from one index to before another, both at most Len.
+// Trim leaves the elements from one index to before another, both at most Len. The list counts as changed even when that is
+// all of them: who watches the key expects that.
 func (l *ListValue) Trim(from, to int64) {
 	kept := uint64(to - from)
-	l.dirty = l.dirty || kept < l.count
+	l.dirty = l.dirty || l.count > 0
 	switch {
 	case kept == l.count:
 	case kept == 0:
