@@ -43,9 +43,6 @@ func testExec(tx *Txn, args [][]byte) resp.Reply {
 		next.Value = strconv.AppendInt(nil, n+1, 10)
 		tx.Put(args[1], next)
 		return resp.NewInt(n + 1)
-	case "WATCH":
-		w := tx.Watch(args[1])
-		return resp.ArrayOf(resp.NewInt(int64(w.Space)), resp.NewInt(int64(w.Version)))
 	case "RANDSET":
 		tx.Rand()
 		tx.Put(args[1], Row{Kind: String, Value: strconv.AppendUint(nil, tx.Rand(), 10)})

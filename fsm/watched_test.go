@@ -8,6 +8,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
+
+	"redoubt/resp"
 )
 
 // watchPair is a node that proposes transactions and one that gets their payloads only.
@@ -18,7 +20,20 @@ type watchPair struct {
 }
 
 func newWatchPair(t testing.TB) *watchPair {
-	return &watchPair{here: openMem(t), there: openMem(t), now: 1000}
+	return &watchPair{here: openMachine(t, watchOptions(t)), there: openMachine(t, watchOptions(t)), now: 1000}
+}
+
+// watchOptions are those of a machine that knows WATCH, too.
+func watchOptions(t testing.TB) Options {
+	o := testOptions(t, vfs.NewMem())
+	o.Exec = func(tx *Txn, args [][]byte) resp.Reply {
+		if string(args[0]) != "WATCH" {
+			return testExec(tx, args)
+		}
+		w := tx.Watch(args[1])
+		return resp.ArrayOf(resp.NewInt(int64(w.Space)), resp.NewInt(int64(w.Version)))
+	}
+	return o
 }
 
 func (p *watchPair) apply(t failer, reqs ...*Request) {
@@ -151,12 +166,12 @@ func TestWatchedKeyExpires(t *testing.T) {
 // TestWatchedModel: a transaction runs if and only if the rows that it watched are the same ones, on all nodes.
 func TestWatchedModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		here, err := Open(testOptions(t, vfs.NewMem()))
+		here, err := Open(watchOptions(t))
 		if err != nil {
 			rt.Fatal(err)
 		}
 		defer here.Close()
-		there, err := Open(testOptions(t, vfs.NewMem()))
+		there, err := Open(watchOptions(t))
 		if err != nil {
 			rt.Fatal(err)
 		}

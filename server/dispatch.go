@@ -42,7 +42,7 @@ type route struct {
 func newRoutes(table *command.Table) map[*command.Spec]*route {
 	routes := map[*command.Spec]*route{}
 	add := func(spec *command.Spec) *route {
-		r := &route{spec: spec, write: spec.Flags&command.Write != 0, atOnce: atOnce[spec.Name]}
+		r := &route{spec: spec, write: spec.Flags&command.Write != 0, atOnce: neverQueued[spec.Name]}
 		if spec.Run == nil {
 			r.handler, r.alone = handlerOf(spec.Name)
 		} else {
@@ -88,7 +88,7 @@ var handlers = map[string]handler{
 	"SUBSCRIBE": subscribe, "PSUBSCRIBE": patternSubscribe, "UNSUBSCRIBE": unsubscribe,
 	"PUNSUBSCRIBE": patternUnsubscribe,
 
-	"MULTI": multi, "EXEC": exec, "DISCARD": discard, "WATCH": watchKeys, "UNWATCH": unwatch,
+	"MULTI": multi, "EXEC": execQueued, "DISCARD": discard, "WATCH": watchKeys, "UNWATCH": unwatch,
 }
 
 // slow are the commands that may take their time, beside those of RAFT.

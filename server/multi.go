@@ -54,8 +54,8 @@ const (
 	keptQueue = 64
 )
 
-// atOnce are the commands that are not queued.
-var atOnce = map[string]bool{"MULTI": true, "EXEC": true, "DISCARD": true, "WATCH": true, "QUIT": true, "RESET": true}
+// neverQueued are the commands that are executed at once between MULTI and EXEC.
+var neverQueued = map[string]bool{"MULTI": true, "EXEC": true, "DISCARD": true, "WATCH": true, "QUIT": true, "RESET": true}
 
 var (
 	queuedReply = resp.NewSimple("QUEUED")
@@ -250,9 +250,9 @@ func (s *session) forgetWatched() {
 	}
 }
 
-// exec hands the queued calls of the keyspace to the engine as one request, then executes the others and emits all replies.
+// execQueued, EXEC, hands the queued calls of the keyspace to the engine as one request, then executes the others and emits all replies.
 // When the engine has refused the request, nothing is executed.
-func exec(s *session, _ [][]byte) resp.Reply {
+func execQueued(s *session, _ [][]byte) resp.Reply {
 	m := &s.multi
 	if !m.open {
 		return errExecAlone
