@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 
@@ -94,15 +93,10 @@ func cmdSetBit(tx *fsm.Txn, args [][]byte) resp.Reply {
 	shift := 7 - offset&7
 	old := value[offset/8] >> shift & 1
 	value[offset/8] ^= (old ^ byte(on)) << shift
-	keepBits(tx, args[1], value, row)
-	return resp.NewInt(int64(old))
-}
-
-// keepBits stores a value unless it is as before: then the key counts as unchanged for those who watch it.
-func keepBits(tx *fsm.Txn, key, value []byte, row *fsm.Row) {
-	if row == nil || !bytes.Equal(value, row.Value) {
-		keepString(tx, key, value, keepExpiry(row))
+	if row == nil || len(value) > len(row.Value) || old != byte(on) { // else the key counts as unchanged for those who watch it
+		keepString(tx, args[1], value, keepExpiry(row))
 	}
+	return resp.NewInt(int64(old))
 }
 
 func cmdGetBit(tx *fsm.Txn, args [][]byte) resp.Reply {

@@ -397,11 +397,13 @@ func (l *ListValue) Pop(head bool) (value []byte) {
 	return value
 }
 
-// Trim leaves the elements from one index to before another, both at most Len. The list counts as changed even when that is
-// all of them: who watches the key expects that.
+// Touch has a list that exists count as changed, for those who watch its key.
+func (l *ListValue) Touch() { l.dirty = l.dirty || l.count > 0 }
+
+// Trim leaves the elements from one index to before another, both at most Len.
 func (l *ListValue) Trim(from, to int64) {
 	kept := uint64(to - from)
-	l.dirty = l.dirty || l.count > 0
+	l.dirty = l.dirty || kept < l.count
 	switch {
 	case kept == l.count:
 	case kept == 0:
