@@ -16,6 +16,8 @@ func TestForwardedNonsense(t *testing.T) {
 	const frameForward = 2
 	from := n.dir.id.NodeID%3 + 1
 	for i, payload := range [][]byte{{}, []byte("nonsense"), fsm.AppendCalls(nil, []fsm.Call{call("NOSUCH", "a")}),
+		fsm.AppendRequest(nil, &fsm.Request{Watched: []fsm.Watched{{Key: []byte("k")}}, Calls: []fsm.Call{call("PING")}}),
+		{2, 1, 16, 0, 0, 0}, {2, 200}, {3, 0},
 		fsm.AppendCalls(nil, []fsm.Call{call("PING")}), append(fsm.AppendCalls(nil, []fsm.Call{call("SET", "a", "b")}), 0xff)} {
 		frame := binary.AppendUvarint([]byte{frameForward}, n.group.View().Term)
 		frame = binary.BigEndian.AppendUint64(frame, 12345+uint64(i))

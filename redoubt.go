@@ -243,7 +243,7 @@ func (n *Node) Table() *command.Table { return n.table }
 // Do runs the calls of a request, in order and with nothing in between, and fills its replies. If any
 // of them is a write, the writes become durable on a majority and the reads see the state at their
 // place; otherwise nothing is logged. A write for which there is no room is answered with
-// command.NoRoom or command.OutOfMemory. Errors: command.ErrNoLeader, command.ErrStale, command.ErrClosed and
+// command.NoRoom or command.OutOfMemory; all of a request that is Atomic, with a command.Refusal. Errors: command.ErrNoLeader, command.ErrStale, command.ErrClosed and
 // command.ErrCorrupt, with no effect; command.ErrUncertain, after which the request must not be used again.
 func (n *Node) Do(req *fsm.Request) error {
 	if n.group.Corrupt() != "" {
@@ -278,7 +278,7 @@ func (n *Node) do(req *fsm.Request) (write bool, err error) {
 
 func (n *Node) write(req *fsm.Request) error {
 	p := n.proposals.Get().(*raftnode.Proposal)
-	p.Payload = fsm.AppendCalls(p.Payload[:0], req.Calls)
+	p.Payload = fsm.AppendRequest(p.Payload[:0], req)
 	p.Context = req
 	if len(p.Payload) >= largeWrite {
 		n.space.look()

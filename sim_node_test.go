@@ -309,7 +309,7 @@ func simSweep() *fsm.Request {
 // propose begins what Node.write does.
 func (n *simNode) propose(req *fsm.Request) *raftnode.Proposal {
 	p := raftnode.NewProposal()
-	p.Payload, p.Context = fsm.AppendCalls(nil, req.Calls), req
+	p.Payload, p.Context = fsm.AppendRequest(nil, req), req
 	n.step.Propose(p)
 	return p
 }

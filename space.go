@@ -116,11 +116,17 @@ func (n *Node) doWithoutRoom(req *fsm.Request) (write bool, err error) {
 
 // doAllowed is do of some of the calls; the others get a refusal.
 func (n *Node) doAllowed(req *fsm.Request, refusal resp.Reply, allow func(c *fsm.Call) bool) (write bool, err error) {
-	allowed := &fsm.Request{Calls: make([]fsm.Call, 0, len(req.Calls)), Local: req.Local, NoTouch: req.NoTouch}
+	allowed := &fsm.Request{Calls: make([]fsm.Call, 0, len(req.Calls)), Local: req.Local, NoTouch: req.NoTouch, Client: req.Client}
 	for i := range req.Calls {
 		if allow(&req.Calls[i]) {
 			allowed.Calls = append(allowed.Calls, req.Calls[i])
 		}
+	}
+	switch {
+	case len(allowed.Calls) == len(req.Calls):
+		return n.do(req)
+	case req.Atomic:
+		return false, command.Refusal{Reply: refusal}
 	}
 	if len(allowed.Calls) > 0 {
 		if write, err = n.do(allowed); err != nil {

@@ -82,11 +82,19 @@ func bitField(tx *fsm.Txn, args [][]byte, readOnly bool) resp.Reply {
 	case row != nil:
 		value = row.Value
 	}
+	changed := row == nil || len(value) > len(row.Value)
 	replies := make([]resp.Reply, len(ops))
 	for i := range ops {
-		replies[i] = ops[i].do(value)
+		op := &ops[i]
+		if op.kind == fieldGet {
+			replies[i] = op.do(value)
+			continue
+		}
+		before := readField(value, op.offset, op.width)
+		replies[i] = op.do(value)
+		changed = changed || before != readField(value, op.offset, op.width)
 	}
-	if lastBit >= 0 {
+	if lastBit >= 0 && changed { // else the key counts as unchanged for those who watch it
 		keepString(tx, args[1], value, keepExpiry(row))
 	}
 	return resp.NewArray(replies)

@@ -93,7 +93,9 @@ func cmdSetBit(tx *fsm.Txn, args [][]byte) resp.Reply {
 	shift := 7 - offset&7
 	old := value[offset/8] >> shift & 1
 	value[offset/8] ^= (old ^ byte(on)) << shift
-	keepString(tx, args[1], value, keepExpiry(row))
+	if row == nil || len(value) > len(row.Value) || old != byte(on) { // else the key counts as unchanged for those who watch it
+		keepString(tx, args[1], value, keepExpiry(row))
+	}
 	return resp.NewInt(int64(old))
 }
 

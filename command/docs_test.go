@@ -28,7 +28,6 @@ const redisCommands = "../test/compat/testdata/commands.golden"
 
 // unsupported says why a command, and all of its subcommands, are not in the table.
 var unsupported = []struct{ names, why string }{
-	{"multi exec discard watch unwatch", "Not yet: transactions."},
 	{"eval eval_ro evalsha evalsha_ro script fcall fcall_ro function", "Not yet: scripts."},
 	{"blpop brpop blmove brpoplpush blmpop bzpopmin bzpopmax bzmpop", "Not yet: blocking commands."},
 	{"publish spublish ssubscribe sunsubscribe pubsub", "Not yet: messages between clients."},
@@ -69,7 +68,7 @@ func docs(t *testing.T, table *Table) []byte {
 	}{
 		{GroupString, "Strings"}, {GroupBitmap, "Bitmaps"}, {GroupHLL, "HyperLogLog"}, {GroupHash, "Hashes"},
 		{GroupList, "Lists"}, {GroupSet, "Sets"}, {GroupZSet, "Sorted sets"}, {GroupGeo, "Geo"}, {GroupStream, "Streams"},
-		{GroupGeneric, "Keys"}, {GroupConnection, "Connection"},
+		{GroupGeneric, "Keys"}, {GroupTransactions, "Transactions"}, {GroupConnection, "Connection"},
 		{GroupServer, "Server"}, {GroupCluster, "Cluster face"}, {GroupSentinel, "Sentinel face"},
 		{GroupPubSub, "Publish and subscribe"},
 	} {

@@ -23,10 +23,19 @@ var (
 	ErrStale = errors.New("the state of this node may be too old")
 )
 
+// Refusal is the error of an engine that has executed nothing of a request, since the request has to be executed as a whole and
+// one of its calls was to be answered with this error.
+type Refusal struct{ Reply resp.Reply }
+
+func (r Refusal) Error() string { return r.Reply.Text }
+
 // ErrorReply turns an engine's error into the reply for a client. The code of ErrUncertain is one
 // that no client library retries by itself: a retry could execute the write twice.
 func ErrorReply(err error) resp.Reply {
+	var refusal Refusal
 	switch {
+	case errors.As(err, &refusal):
+		return refusal.Reply
 	case errors.Is(err, ErrNoLeader):
 		return resp.NewError("CLUSTERDOWN The cluster has no leader; nothing was executed")
 	case errors.Is(err, ErrUncertain):

@@ -68,7 +68,7 @@ func TestCommandLists(t *testing.T) {
 	for line, want := range map[string]string{
 		"COMMAND LIST FILTERBY PATTERN SET*":          "set setbit setex setnx setrange",
 		"COMMAND LIST FILTERBY aclcat BLOCKING":       "xread xreadgroup",
-		"command list filterby aclcat transaction":    "",
+		"command list filterby aclcat transaction":    "discard exec multi unwatch watch",
 		"COMMAND LIST FILTERBY PATTERN object|[f-i]*": "object|freq object|idletime object|help",
 		"COMMAND LIST FILTERBY MODULE x":              "",
 		"COMMAND LIST FILTERBY PATTERN raft|s*":       "raft|snapshot raft|status",

@@ -338,6 +338,7 @@ func cmdLTrim(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
+	l.Touch() // also when all elements are kept
 	l.Trim(within(first, last, l.Len()))
 	l.Save()
 	return resp.OK

@@ -98,6 +98,7 @@ const (
 	Loading // allowed while the data set is being loaded
 	Stale   // allowed on a node that has lost its cluster
 	SkipMonitor
+	SkipSlowlog
 	Fast
 	NoAuth
 	NoAsyncLoading
@@ -111,7 +112,7 @@ const (
 )
 
 var flagNames = []string{"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking",
-	"loading", "stale", "skip_monitor", "fast", "no_auth", "no_async_loading", "no_multi",
+	"loading", "stale", "skip_monitor", "skip_slowlog", "fast", "no_auth", "no_async_loading", "no_multi",
 	"movablekeys", "allow_busy"}
 
 // Names returns Redis's names of the flags that clients see.
@@ -137,6 +138,8 @@ const (
 	GroupCluster    Group = "cluster"
 	GroupSentinel   Group = "sentinel"
 	GroupPubSub     Group = "pubsub"
+
+	GroupTransactions Group = "transactions"
 )
 
 // Categories are Redis's ACL categories, in the order in which it lists them.

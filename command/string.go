@@ -270,7 +270,9 @@ func cmdGetEX(tx *fsm.Txn, args [][]byte) resp.Reply {
 	case bad.IsError():
 		return bad
 	case o.persist:
-		tx.SetExpire(args[1], 0)
+		if tx.Lookup(args[1]).ExpireAt != 0 { // else nobody is to see a change
+			tx.SetExpire(args[1], 0)
+		}
 	case expireAt != 0:
 		expireKey(tx, args[1], expireAt)
 	}

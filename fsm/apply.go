@@ -76,6 +76,9 @@ func (tx *Txn) runLocal(req *Request) error {
 	tx.quiet, tx.pending.client = req.NoTouch, req.Client
 	defer func() { tx.quiet, tx.pending.client = false, 0 }()
 	req.Replies = req.Replies[:0]
+	if req.Stale = !tx.unchanged(req.Watched); req.Stale || tx.err != nil {
+		return tx.err
+	}
 	for i := range req.Calls {
 		c := &req.Calls[i]
 		if err := tx.begin(c); err != nil {
@@ -91,6 +94,9 @@ func (tx *Txn) runLocal(req *Request) error {
 
 func (tx *Txn) runPayload(payload []byte) error {
 	if err := tx.decoder.reset(payload); err != nil {
+		return err
+	}
+	if ok, err := tx.proceeds(); err != nil || !ok {
 		return err
 	}
 	for {

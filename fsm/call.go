@@ -23,6 +23,12 @@ type Request struct {
 	Local   bool   // reads alone may be answered from what this node has, if that is not too old
 	NoTouch bool   // what the calls look at is not counted as used, here
 	Client  uint64 // whose it is, for the Observer of this node; 0: nobody's
+
+	// A transaction: none of the calls is run if there is no room for one of them, or if one of these keys has changed,
+	// which is then told by Stale.
+	Atomic  bool
+	Watched []Watched
+	Stale   bool
 }
 
 // Exec runs one command on tx. The reply of a command that met an I/O error is thrown away.
@@ -36,7 +42,7 @@ type Position struct {
 // Batch is the writes of one Request. Local is set only on the node that proposed it: there the
 // whole Request runs, reads between the writes included, and its Replies are filled.
 type Batch struct {
-	Payload []byte // see AppendCalls
+	Payload []byte // see AppendCalls and AppendRequest
 	Local   *Request
 }
 
@@ -48,8 +54,11 @@ type Entry struct {
 	Batches []Batch
 }
 
-// payloadVersion starts every payload, so that a later format can be told from this one.
-const payloadVersion = 1
+// What a payload starts with tells its format.
+const (
+	payloadVersion = 1 // calls only
+	payloadWatched = 2 // calls after the keys that they depend on
+)
 
 // errPayload is wrapped by every error of the decoder.
 var errPayload = errors.New("damaged or unknown log entry payload")
@@ -58,7 +67,10 @@ var errPayload = errors.New("damaged or unknown log entry payload")
 // its database, the number of its arguments and the arguments with their lengths. Numbers are
 // varints. The payload ends with the last call.
 func AppendCalls(dst []byte, calls []Call) []byte {
-	dst = append(dst, payloadVersion)
+	return appendWrites(append(dst, payloadVersion), calls)
+}
+
+func appendWrites(dst []byte, calls []Call) []byte {
 	for i := range calls {
 		c := &calls[i]
 		if c.Read {
@@ -76,16 +88,22 @@ func AppendCalls(dst []byte, calls []Call) []byte {
 
 // decoder takes a payload apart. The arguments it returns alias the payload.
 type decoder struct {
-	rest []byte
-	args [][]byte // reused from call to call
+	rest    []byte
+	args    [][]byte // reused from call to call
+	watched uint64   // keys that come before the calls
 }
 
 func (d *decoder) reset(payload []byte) error {
-	if len(payload) == 0 || payload[0] != payloadVersion {
-		return fmt.Errorf("%w: no version %d", errPayload, payloadVersion)
+	if len(payload) == 0 || payload[0] != payloadVersion && payload[0] != payloadWatched {
+		return fmt.Errorf("%w: no version %d or %d", errPayload, payloadVersion, payloadWatched)
 	}
-	d.rest = payload[1:]
-	return nil
+	d.rest, d.watched = payload[1:], 0
+	if payload[0] == payloadVersion {
+		return nil
+	}
+	var err error
+	d.watched, err = d.number(uint64(len(d.rest))) // each takes a byte at least
+	return err
 }
 
 // release lets go of the payload.
@@ -102,6 +120,9 @@ const argsKeepMax = 1 << 10
 
 // next returns the next call, or ok = false at the end. Args is good until the next call of next.
 func (d *decoder) next() (c Call, ok bool, err error) {
+	if err := d.unwatched(); err != nil {
+		return Call{}, false, err
+	}
 	if len(d.rest) == 0 {
 		return Call{}, false, nil
 	}

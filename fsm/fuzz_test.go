@@ -16,6 +16,9 @@ func FuzzPayload(f *testing.F) {
 	f.Add([]byte{payloadVersion, 16, 1, 1, 'x'})
 	f.Add([]byte{payloadVersion, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Add(AppendCalls(nil, calls(3, "SET a  0", "GET a", "INCR \x00\r\n")))
+	f.Add([]byte{payloadWatched, 1, 0, 0, 1})
+	f.Add([]byte{payloadWatched, 0xff, 0xff, 3, 0, 0, 1, 1, 'k', 0, 1, 1, 'x'})
+	f.Add(AppendRequest(nil, &Request{Watched: []Watched{{3, []byte("key"), 7, 1 << 40}, {}}, Calls: calls(3, "SET a  0")}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		list, err := decodeAll(payload)
 		if err != nil {

@@ -96,7 +96,7 @@ func scanKeys(tx *Txn, cursor uint64) (keys []string) {
 }
 
 // reads are the commands of testExec that change nothing.
-var reads = []string{"GET", "AT", "COUNT", "NOW", "RANDOMKEY", "KEYS", "SCAN"}
+var reads = []string{"GET", "AT", "COUNT", "NOW", "RANDOMKEY", "KEYS", "SCAN", "WATCH"}
 
 // call splits a line at spaces: "SET key value 0" on database db.
 func call(db int, line string) Call {

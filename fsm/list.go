@@ -397,6 +397,9 @@ func (l *ListValue) Pop(head bool) (value []byte) {
 	return value
 }
 
+// Touch has a list that exists count as changed, for those who watch its key.
+func (l *ListValue) Touch() { l.dirty = l.dirty || l.count > 0 }
+
 // Trim leaves the elements from one index to before another, both at most Len.
 func (l *ListValue) Trim(from, to int64) {
 	kept := uint64(to - from)

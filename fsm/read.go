@@ -44,6 +44,10 @@ func (m *Machine) read(tx *Txn, req *Request, now int64) (agree, again bool, err
 	}
 	tx.ks, tx.agreed = &m.ks, m.time
 	tx.now, tx.quiet = max(now, m.time), req.NoTouch
+	req.Stale = !tx.unchanged(req.Watched)
+	if req.Stale || tx.err != nil || tx.agree || tx.unsettled {
+		return tx.agree, tx.unsettled, tx.err
+	}
 	for i := range req.Calls {
 		c := &req.Calls[i]
 		if !c.Read {

@@ -209,6 +209,10 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	if channels+patterns > 0 {
 		flags += "P"
 	}
+	calls, held := s.multi.calls.Load()-1, s.multi.held.Load()
+	if calls >= 0 {
+		flags += "x"
+	}
 	if s.guard.closing.Load() {
 		flags += "A"
 	}
@@ -233,12 +237,12 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	}
 	idle := s.server.clock() - time.Duration(s.lastUse.Load())
 	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d "+
-		"sub=%d psub=%d ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 "+
+		"sub=%d psub=%d ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 "+
 		"oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=default redir=-1 resp=%d lib-name=%s "+
 		"lib-ver=%s\n",
 		s.id, s.guard.RemoteAddr(), s.guard.LocalAddr(), s.fd, p.name,
 		int64(now.Sub(s.opened).Seconds()), max(0, int64(idle.Seconds())), flags,
-		s.db.Load(), channels, patterns, pieces, waiting, sessionBytes+waiting, events, last, s.proto.Load(), p.libName,
+		s.db.Load(), channels, patterns, calls, held, pieces, waiting, int64(sessionBytes+waiting)+held, events, last, s.proto.Load(), p.libName,
 		p.libVersion)
 }
 

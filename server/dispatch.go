@@ -34,6 +34,7 @@ type route struct {
 	lower   string
 	write   bool
 	alone   bool // takes long: no other call shares its segment
+	atOnce  bool // executed, not queued, between MULTI and EXEC
 	stats   commandStats
 }
 
@@ -41,7 +42,7 @@ type route struct {
 func newRoutes(table *command.Table) map[*command.Spec]*route {
 	routes := map[*command.Spec]*route{}
 	add := func(spec *command.Spec) *route {
-		r := &route{spec: spec, write: spec.Flags&command.Write != 0}
+		r := &route{spec: spec, write: spec.Flags&command.Write != 0, atOnce: neverQueued[spec.Name]}
 		if spec.Run == nil {
 			r.handler, r.alone = handlerOf(spec.Name)
 		} else {
@@ -61,7 +62,7 @@ func newRoutes(table *command.Table) map[*command.Spec]*route {
 	return routes
 }
 
-// handlers are the commands of connection.go, clients.go, config.go, info.go, memory.go, node.go and pubsub.go by
+// handlers are the commands of connection.go, clients.go, config.go, info.go, memory.go, multi.go, node.go and pubsub.go by
 // the names in the table. Those of the Cluster and the Sentinel face are in their files.
 var handlers = map[string]handler{
 	"PING": ping, "ECHO": echo, "SELECT": selectDB, "HELLO": hello, "AUTH": auth, "QUIT": quit,
@@ -86,6 +87,8 @@ var handlers = map[string]handler{
 
 	"SUBSCRIBE": subscribe, "PSUBSCRIBE": patternSubscribe, "UNSUBSCRIBE": unsubscribe,
 	"PUNSUBSCRIBE": patternUnsubscribe,
+
+	"MULTI": multi, "EXEC": execQueued, "DISCARD": discard, "WATCH": watchKeys, "UNWATCH": unwatch,
 }
 
 // slow are the commands that may take their time, beside those of RAFT.
@@ -124,16 +127,19 @@ func help(s *session, args [][]byte) resp.Reply {
 
 // segment executes the first commands of a pipeline that can be executed together, and appends
 // their replies: calls of the keyspace up to a bound, or short commands of the connection, or
-// one command that takes its time. It returns how many they were, at least one.
+// one command that takes its time; or queues those of a transaction. It returns how many they were, at least one.
 func (s *session) segment(commands []redcon.Command) int {
 	first, refusal := s.resolve(commands[0].Args)
 	if first == nil {
 		s.refuse(commands[0].Args, refusal)
 		return 1
 	}
-	if s.server.pause.holds(first) && !s.awaitPause(first) {
+	if s.held(first) && !s.awaitPause(first) {
 		s.leaving = true
 		return 1
+	}
+	if s.multi.open && !first.atOnce {
+		return s.enqueue(first, commands)
 	}
 	n := 1
 	if first.handler == nil {
@@ -141,9 +147,9 @@ func (s *session) segment(commands []redcon.Command) int {
 		s.do()
 	} else {
 		s.runHandler(first, commands[0].Args)
-		for ; !first.alone && n < len(commands) && !s.leaving; n++ {
+		for ; !first.alone && n < len(commands) && !s.leaving && !s.multi.open; n++ {
 			next, _ := s.resolve(commands[n].Args)
-			if next == nil || next.handler == nil || next.alone || s.server.pause.holds(next) {
+			if next == nil || next.handler == nil || next.alone || s.held(next) {
 				break
 			}
 			s.runHandler(next, commands[n].Args)
@@ -203,6 +209,7 @@ func (s *session) refuse(args [][]byte, refusal resp.Reply) {
 			r.stats.rejected.Add(1)
 		}
 	}
+	refusal = s.flagTransaction(args, refusal)
 	s.server.stats.countError(errorCode(refusal.Text))
 	s.emit(&refusal)
 }
@@ -239,7 +246,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 			return n
 		}
 		next, _ := s.resolve(commands[n].Args)
-		if next == nil || next.handler != nil || next.alone || s.server.pause.holds(next) ||
+		if next == nil || next.handler != nil || next.alone || s.held(next) ||
 			size+len(commands[n].Raw) > requestBytesMax {
 			return n
 		}
@@ -250,17 +257,9 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 // do hands the request to the engine and emits the replies.
 func (s *session) do() {
 	req := s.request
-	req.Local, req.NoTouch, req.Client = s.readsLocally(), s.profile.noTouch, uint64(s.id)
-	err := s.server.engine.Do(req)
-	failpoint.ReplyBefore.Hit()
-	if err == nil && len(req.Replies) != len(req.Calls) {
-		err = fmt.Errorf("the engine answered %d of %d calls", len(req.Replies), len(req.Calls))
-	}
+	err := s.ask(req)
 	if err != nil {
 		s.fail(s.server.engineError(err))
-		if !errors.Is(err, command.ErrUncertain) { // reads alone have streams, and they are never uncertain
-			req.Discard()
-		}
 	} else {
 		for i := range req.Replies {
 			if req.Replies[i].IsError() {
@@ -270,13 +269,32 @@ func (s *session) do() {
 			s.emit(&req.Replies[i])
 		}
 	}
+	s.done(req, err)
+}
+
+// ask hands a request of this client to the engine.
+func (s *session) ask(req *fsm.Request) error {
+	req.Local, req.NoTouch, req.Client = s.readsLocally(), s.profile.noTouch, uint64(s.id)
+	err := s.server.engine.Do(req)
+	failpoint.ReplyBefore.Hit()
+	if err == nil && len(req.Replies) != len(req.Calls) && !req.Stale {
+		err = fmt.Errorf("the engine answered %d of %d calls", len(req.Replies), len(req.Calls))
+	}
+	if err != nil && !errors.Is(err, command.ErrUncertain) { // reads alone have streams, and they are never uncertain
+		req.Discard()
+	}
+	return err
+}
+
+// done makes the session's request ready for its next use.
+func (s *session) done(req *fsm.Request, err error) {
 	if errors.Is(err, command.ErrUncertain) || cap(req.Calls) > keptCalls {
 		s.request = &fsm.Request{} // after ErrUncertain the engine may still use the other one
 		return
 	}
 	clear(req.Calls)
 	clear(req.Replies)
-	req.Calls, req.Replies = req.Calls[:0], req.Replies[:0]
+	*req = fsm.Request{Calls: req.Calls[:0], Replies: req.Replies[:0]}
 }
 
 // fail gives each call of the request the same error.

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -63,10 +65,22 @@ func (e *fakeEngine) Do(req *fsm.Request) error {
 		return e.err
 	}
 	req.Replies = req.Replies[:0]
+	if req.Stale = e.stale(req.Watched); req.Stale {
+		return nil
+	}
 	for i := range req.Calls {
 		req.Replies = append(req.Replies, e.call(e.dbs[req.Calls[i].DB], req.Calls[i].Args))
 	}
 	return nil
+}
+
+// stale says whether one of the keys has another value; a version is a hash of that.
+func (e *fakeEngine) stale(watched []fsm.Watched) bool {
+	return slices.ContainsFunc(watched, func(w fsm.Watched) bool { return e.version(e.dbs[w.DB], w.Key) != w.Version })
+}
+
+func (e *fakeEngine) version(db map[string][]byte, key []byte) uint64 {
+	return uint64(crc32.ChecksumIEEE(db[string(key)]))
 }
 
 func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
@@ -100,6 +114,12 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 			}
 		}
 		return resp.OK
+	case "WATCHED":
+		var elems []resp.Reply
+		for _, key := range args[1:] {
+			elems = append(elems, resp.NewInt(0), resp.NewInt(int64(e.version(db, key))))
+		}
+		return resp.NewArray(elems)
 	case "DBSIZE":
 		return resp.NewInt(int64(len(db)))
 	case "KEYS":

@@ -94,6 +94,9 @@ func (s *session) awaitReplicas(n int64, timeout []byte) resp.Reply {
 		return refusal
 	}
 	ctx := s.ctx
+	if s.multi.executing {
+		limit = time.Millisecond // a transaction does not wait
+	}
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)

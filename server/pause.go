@@ -21,10 +21,10 @@ const (
 	pauseAll
 )
 
-// holds reports whether a call has to wait.
-func (p *pause) holds(r *route) bool {
-	mode := p.mode.Load()
-	return mode == pauseAll || mode == pauseWrites && r.write
+// held reports whether a call has to wait.
+func (s *session) held(r *route) bool {
+	mode := s.server.pause.mode.Load()
+	return mode == pauseAll || mode == pauseWrites && (r.write || r.spec.Name == "EXEC" && s.multi.writes)
 }
 
 // set begins a pause or changes it. As in Redis, a pause of all calls does not become one of
@@ -82,7 +82,7 @@ func (s *session) awaitPause(r *route) bool {
 	s.flush()
 	s.server.stats.blocked.Add(1)
 	defer s.server.stats.blocked.Add(-1)
-	for p.holds(r) {
+	for s.held(r) {
 		left, changed := p.left()
 		timer := time.NewTimer(max(left, 0))
 		select {

@@ -40,6 +40,7 @@ type session struct {
 	skip     bool // CLIENT REPLY SKIP: the next reply is not sent
 	leaving  bool // nothing further is executed
 	subs     subscriptions
+	multi    transaction
 
 	// A pipeline borrows this; an idle session has none.
 	*workspace
@@ -160,6 +161,11 @@ func (s *session) emit(reply *resp.Reply) {
 		}
 		return
 	}
+	s.write(reply)
+}
+
+// write appends a reply that the client wants.
+func (s *session) write(reply *resp.Reply) {
 	if reply.Stream != nil {
 		s.stream(reply.Stream)
 		return
@@ -214,6 +220,7 @@ func (s *session) kill() {
 func (s *session) end() {
 	s.cancel()
 	s.dropAll()
+	s.endTransaction()
 	s.guard.release()
 	s.guard.abandon()
 }
