@@ -136,7 +136,9 @@ func (s *session) segment(commands []redcon.Command) int {
 		return 1
 	}
 	n := 1
-	if first.handler == nil {
+	if what, waits := first.waits(commands[0].Args); waits {
+		s.block(first, commands[0].Args, what)
+	} else if first.handler == nil {
 		n = s.collect(first, commands)
 		s.do()
 	} else {
@@ -151,6 +153,19 @@ func (s *session) segment(commands []redcon.Command) int {
 	}
 	s.account()
 	return n
+}
+
+// waits says what a call waits for if it finds nothing, and whether it does.
+func (r *route) waits(args [][]byte) (what command.Waiting, ok bool) {
+	if r.spec.Wait == nil || r.handler != nil {
+		return what, false
+	}
+	return r.spec.Wait(args)
+}
+
+func (r *route) mayWait(args [][]byte) bool {
+	_, ok := r.waits(args)
+	return ok
 }
 
 // resolve finds the route of a call, or the error for it.
@@ -239,7 +254,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 			return n
 		}
 		next, _ := s.resolve(commands[n].Args)
-		if next == nil || next.handler != nil || next.alone || s.server.pause.holds(next) ||
+		if next == nil || next.handler != nil || next.alone || s.server.pause.holds(next) || next.mayWait(commands[n].Args) ||
 			size+len(commands[n].Raw) > requestBytesMax {
 			return n
 		}

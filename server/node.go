@@ -110,7 +110,11 @@ func (s *session) awaitReplicas(n int64, timeout []byte) resp.Reply {
 // blocks counts this client as blocked until the returned function is called.
 func (s *session) blocks() func() {
 	s.server.stats.blocked.Add(1)
-	return func() { s.server.stats.blocked.Add(-1) }
+	s.blocked.Add(1)
+	return func() {
+		s.server.stats.blocked.Add(-1)
+		s.blocked.Add(-1)
+	}
 }
 
 func lastSave(s *session, _ [][]byte) resp.Reply {
