@@ -1,10 +1,13 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"os"
 	"sync"
 	"time"
+
+	"redoubt/resp"
 )
 
 // nap is how a session waits inside of a command: until someone wakes it, a time has come, or its client has gone. It
@@ -116,3 +119,37 @@ func (n *nap) await(until time.Time) {
 	case <-n.session.ctx.Done():
 	}
 }
+
+// whileWanted gives a command that waits a context that ends, too, when its client goes or CLIENT UNBLOCK names it. The
+// command has to call end before it returns: that says whether it is to answer with an error.
+func (s *session) whileWanted(ctx context.Context) (wanted context.Context, end func() resp.Reply) {
+	wanted, cancel := context.WithCancelCause(ctx)
+	n := newNap(s)
+	left := make(chan bool)
+	go func() {
+		gone := n.sleep(time.Time{}) == clientLeft
+		if gone {
+			cancel(nil)
+		}
+		left <- gone
+	}()
+	s.setUnblock(func(reply resp.Reply) bool {
+		cancel(unblocked{reply})
+		return true
+	})
+	return wanted, func() resp.Reply {
+		s.setUnblock(nil)
+		n.wake()
+		s.leaving = <-left || s.leaving
+		if u := (unblocked{}); errors.As(context.Cause(wanted), &u) && u.reply.IsError() {
+			return u.reply
+		}
+		cancel(nil)
+		return resp.Reply{}
+	}
+}
+
+// unblocked is why a context ended.
+type unblocked struct{ reply resp.Reply }
+
+func (unblocked) Error() string { return "unblocked by another client" }

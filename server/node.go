@@ -100,7 +100,11 @@ func (s *session) awaitReplicas(n int64, timeout []byte) resp.Reply {
 		defer cancel()
 	}
 	defer s.blocks()()
+	ctx, end := s.whileWanted(ctx)
 	have, err := s.server.engine.WaitReplicas(ctx, int(max(0, min(n, math.MaxInt32))))
+	if refusal := end(); refusal.IsError() {
+		return refusal
+	}
 	if err != nil && ctx.Err() == nil {
 		return s.server.engineError(err)
 	}
