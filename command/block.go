@@ -3,7 +3,6 @@ package command
 import (
 	"math"
 	"math/big"
-	"time"
 
 	"redoubt/fsm"
 	"redoubt/resp"
@@ -81,8 +80,8 @@ type Waiting struct {
 	// Takes is how many elements of a key the call takes at most; 0: it takes none, as XREAD.
 	Takes int64
 	Group []byte // of XREADGROUP, which also answers when its group is no more; nil otherwise
-	// Timeout is how long, 0 without an end.
-	Timeout time.Duration
+	// Timeout is how long, in milliseconds; 0 is without an end.
+	Timeout int64
 }
 
 var (
@@ -117,15 +116,10 @@ func parseSeconds(arg []byte, now int64) (ms int64, bad resp.Reply) {
 	return ms, resp.Reply{}
 }
 
-// milliseconds is a time as Go has it, which ends after some hundred years.
-func milliseconds(ms int64) time.Duration {
-	return time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond
-}
-
 // seconds is the time that a call waits which was found to be right.
-func seconds(arg []byte) time.Duration {
-	ms, _ := parseSeconds(arg, 0)
-	return milliseconds(ms)
+func seconds(arg []byte) (ms int64) {
+	ms, _ = parseSeconds(arg, 0)
+	return ms
 }
 
 // waitBeforeLast is of a call of keys and a time, which takes one element.
@@ -158,7 +152,7 @@ func waitXRead(args [][]byte) (w Waiting, ok bool) {
 		case isOption(args[i], "BLOCK"):
 			i++
 			ms, _ := parseInt(args[i])
-			w.Timeout, ok = milliseconds(max(ms, 0)), true
+			w.Timeout, ok = max(ms, 0), true
 		case isOption(args[i], "GROUP") && i+2 < len(args):
 			w.Group, w.Takes = args[i+1], 1
 			i += 2

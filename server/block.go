@@ -245,7 +245,7 @@ func (s *session) block(r *route, args [][]byte, what command.Waiting) {
 	if isNothing(&reply) {
 		until := time.Time{}
 		if what.Timeout > 0 {
-			until = begun.Add(what.Timeout)
+			until = begun.Add(milliseconds(what.Timeout))
 		}
 		unblocks := s.blocks()
 		asleep := s.server.clock()

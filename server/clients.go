@@ -170,7 +170,12 @@ func parseTimeout(arg []byte) (time.Duration, resp.Reply) {
 	case ms > math.MaxInt64-time.Now().UnixMilli():
 		return 0, errTimeoutRange
 	}
-	return time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond, resp.Reply{}
+	return milliseconds(ms), resp.Reply{}
+}
+
+// milliseconds is a time as Go has it, which is cut to some hundred years.
+func milliseconds(ms int64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond
 }
 
 // sorted returns all sessions in the order in which they were opened. One whose connection has ended is

@@ -102,10 +102,11 @@ func (s *session) awaitReplicas(n int64, timeout []byte) resp.Reply {
 	defer s.blocks()()
 	ctx, end := s.whileWanted(ctx)
 	have, err := s.server.engine.WaitReplicas(ctx, int(max(0, min(n, math.MaxInt32))))
-	if refusal := end(); refusal.IsError() {
+	failed := err != nil && ctx.Err() == nil
+	switch refusal := end(); {
+	case refusal.IsError():
 		return refusal
-	}
-	if err != nil && ctx.Err() == nil {
+	case failed:
 		return s.server.engineError(err)
 	}
 	return resp.NewInt(int64(have))
