@@ -116,32 +116,36 @@ func parseSeconds(arg []byte, now int64) (ms int64, bad resp.Reply) {
 	return ms, resp.Reply{}
 }
 
-// seconds is the time that a call waits which was found to be right.
-func seconds(arg []byte) (ms int64) {
-	ms, _ = parseSeconds(arg, 0)
-	return ms
-}
-
-// waitBeforeLast is of a call of keys and a time, which takes one element.
+// waitBeforeLast is of a call of keys and a time, which takes one element. A call that is wrong does not wait.
 func waitBeforeLast(kind fsm.Kind) func(args [][]byte) (Waiting, bool) {
 	return func(args [][]byte) (Waiting, bool) {
 		last := len(args) - 1
-		return Waiting{Keys: args[1:last], Kind: kind, Takes: 1, Timeout: seconds(args[last])}, true
+		ms, bad := parseSeconds(args[last], 0)
+		return Waiting{Keys: args[1:last], Kind: kind, Takes: 1, Timeout: ms}, !bad.IsError()
 	}
 }
 
 func waitForSource(args [][]byte) (Waiting, bool) {
-	return Waiting{Keys: args[1:2], Kind: fsm.List, Takes: 1, Timeout: seconds(args[len(args)-1])}, true
+	last := len(args) - 1
+	for _, end := range args[3:last] { // of BLMOVE
+		if _, bad := parseEnd(end); bad.IsError() {
+			return Waiting{}, false
+		}
+	}
+	ms, bad := parseSeconds(args[last], 0)
+	return Waiting{Keys: args[1:2], Kind: fsm.List, Takes: 1, Timeout: ms}, !bad.IsError()
 }
 
 func waitBLMPop(args [][]byte) (Waiting, bool) {
-	keys, _, count, _ := parseMPop(args[2:])
-	return Waiting{Keys: keys, Kind: fsm.List, Takes: count, Timeout: seconds(args[1])}, true
+	keys, _, count, bad := parseMPop(args[2:])
+	ms, late := parseSeconds(args[1], 0)
+	return Waiting{Keys: keys, Kind: fsm.List, Takes: count, Timeout: ms}, !bad.IsError() && !late.IsError()
 }
 
 func waitBZMPop(args [][]byte) (Waiting, bool) {
-	keys, _, count, _ := parseZMPop(args[2:])
-	return Waiting{Keys: keys, Kind: fsm.ZSet, Takes: count, Timeout: seconds(args[1])}, true
+	keys, _, count, bad := parseZMPop(args[2:])
+	ms, late := parseSeconds(args[1], 0)
+	return Waiting{Keys: keys, Kind: fsm.ZSet, Takes: count, Timeout: ms}, !bad.IsError() && !late.IsError()
 }
 
 // waitXRead is of a call with BLOCK; any other does not wait.

@@ -14,6 +14,12 @@ import (
 	"redoubt/resp"
 )
 
+// turnsMax and courtesyMax bound how long the next call of a session waits for those whom the last one has served.
+const (
+	turnsMax    = 8
+	courtesyMax = 50 * time.Millisecond
+)
+
 // retryEvery is how long those who wait are left alone when a try of theirs could not be executed.
 const retryEvery = 50 * time.Millisecond
 
@@ -28,12 +34,16 @@ const retryEvery = 50 * time.Millisecond
 type blocked struct {
 	server *Server
 	count  atomic.Int64 // sessions in queues; read while entries are applied
+	pushed atomic.Int64 // as many as there are pushers
 
 	mu      sync.Mutex
 	queues  [fsm.Databases]map[string]*queue
 	ready   []*queue // whose keys have changed, in that order
 	serving bool     // serve is running
 	closed  bool
+	// pushers are sessions whose writes have made keys ready, by how many turns of serve they still wait for.
+	pushers map[uint64]int
+	turned  chan struct{} // closed at the next turn, or when serve ends
 }
 
 // queue is who waits for a key, first come first served.
@@ -75,7 +85,7 @@ const (
 )
 
 func newBlocked(s *Server) *blocked {
-	b := &blocked{server: s}
+	b := &blocked{server: s, pushers: map[uint64]int{}, turned: make(chan struct{})}
 	for i := range b.queues {
 		b.queues[i] = map[string]*queue{}
 	}
@@ -106,9 +116,9 @@ func (b *blocked) endAll(q *queue, reply resp.Reply) {
 	}
 }
 
-// enter puts a session into the queues of its keys.
-func (b *blocked) enter(s *session, db int, what command.Waiting) *waiter {
-	w := &waiter{session: s, nap: newNap(s), what: what, places: make([]place, 0, len(what.Keys))}
+// enter puts a session into the queues of its keys. It is behind when somebody in them wants to take the same.
+func (b *blocked) enter(s *session, db int, what command.Waiting) (w *waiter, behind bool) {
+	w = &waiter{session: s, nap: newNap(s), what: what, places: make([]place, 0, len(what.Keys))}
 	b.count.Add(1) // before the first try begins: see fsm.Observer
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,13 +131,14 @@ func (b *blocked) enter(s *session, db int, what command.Waiting) *waiter {
 		if last := q.waiters.Back(); last != nil && last.Value == w {
 			continue // the same key again
 		}
+		behind = behind || what.Kind != fsm.Stream && q.kinds[what.Kind] > 0
 		w.places = append(w.places, place{q, q.waiters.PushBack(w)})
 		q.kinds[what.Kind]++
 		if what.Group != nil {
 			q.groups++
 		}
 	}
-	return w
+	return w, behind
 }
 
 // leave takes a waiter out of its queues; the lock is held. Those behind it are looked at again: what it did not take may
@@ -193,6 +204,10 @@ func (b *blocked) applied(e *fsm.Effects) {
 		q := b.queues[c.DB][string(c.Key)]
 		if q != nil && (q.groups > 0 || int(c.Kind) < len(q.kinds) && q.kinds[c.Kind] > 0) {
 			b.mark(q)
+			if c.Client != 0 {
+				b.pushers[c.Client] = turnsMax
+				b.pushed.Store(int64(len(b.pushers)))
+			}
 		}
 	}
 	for db, replaced := range e.Replaced {
@@ -240,8 +255,13 @@ func (s *session) block(r *route, args [][]byte, what command.Waiting) {
 	s.flush()
 	call := fsm.Call{DB: int(s.db.Load()), Args: args, Read: !r.write}
 	begun := time.Now()
-	w := b.enter(s, call.DB, what)
-	reply := w.tryFirst(call)
+	w, behind := b.enter(s, call.DB, what)
+	var reply resp.Reply
+	if behind {
+		reply = w.lineUp(call)
+	} else {
+		reply = w.tryFirst(call)
+	}
 	if isNothing(&reply) {
 		until := time.Time{}
 		if what.Timeout > 0 {
@@ -301,6 +321,41 @@ func (w *waiter) tryFirst(call fsm.Call) resp.Reply {
 		b.end(w, command.ErrorReply(command.ErrClosed))
 	}
 	return reply
+}
+
+// lineUp is in place of the first try when others wait for the same: it must not take what is for them. Only that a key
+// has another type has to be found out at once.
+func (w *waiter) lineUp(call fsm.Call) resp.Reply {
+	s, b := w.session, w.session.server.blocked
+	var peeks []fsm.Call
+	for _, key := range w.what.Keys {
+		peeks = append(peeks, command.PeekCall(call.DB, string(key), nil))
+	}
+	replies, err := s.try(peeks...)
+	if err == nil {
+		for i := range replies {
+			kind, count := fsm.Kind(replies[i].Elems[0].Int), replies[i].Elems[1].Int
+			if kind != 0 && kind != w.what.Kind {
+				return w.tryFirst(call)
+			}
+			if count > 0 {
+				break
+			}
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err != nil {
+		b.leave(w)
+		return b.server.engineError(err)
+	}
+	w.keep(call)
+	w.state = waiting
+	b.markAll(w)
+	if b.closed {
+		b.end(w, command.ErrorReply(command.ErrClosed))
+	}
+	return timedOut
 }
 
 // keep copies the call: the buffer that it came in is used again if the session leaves during a try.

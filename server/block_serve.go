@@ -69,11 +69,49 @@ func (b *blocked) changedQueues() []*queue {
 	for _, q := range queues {
 		q.ready = false
 	}
-	if len(queues) == 0 || b.closed {
+	done := len(queues) == 0 || b.closed
+	for id, turns := range b.pushers {
+		if b.pushers[id] = turns - 1; turns == 1 || done {
+			delete(b.pushers, id)
+		}
+	}
+	b.pushed.Store(int64(len(b.pushers)))
+	close(b.turned)
+	b.turned = make(chan struct{})
+	if done {
 		b.serving = false
 		return nil
 	}
 	return queues
+}
+
+// letServe holds the next call of a session for a moment when its last ones were what others waited for. With Redis they
+// have it before any other call is executed; here at least before another one of the same client, as a rule.
+func (s *session) letServe() {
+	b := s.server.blocked
+	var end <-chan time.Time
+	for {
+		b.mu.Lock()
+		_, pushed := b.pushers[uint64(s.id)]
+		turned := b.turned
+		b.mu.Unlock()
+		if !pushed {
+			return
+		}
+		if end == nil {
+			s.flush()
+			timer := time.NewTimer(courtesyMax)
+			defer timer.Stop()
+			end = timer.C
+		}
+		select {
+		case <-turned:
+		case <-end:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
 }
 
 // found is what there is at a key for those who wait for it.

@@ -433,3 +433,46 @@ func TestBlockInPipeline(t *testing.T) {
 	s.do("RPUSH q x y")
 	c.want(array("q", "x") + "$1\r\n2\r\n" + array("q", "y"))
 }
+
+// Whoever comes later takes nothing that somebody waits for, not even the client that has pushed it.
+func TestBlockFairInPipelines(t *testing.T) {
+	s := startBlockServer(t)
+	for range 20 {
+		first, second := s.waiter("BLPOP q 0"), s.dial(t)
+		second.send(request("LPUSH", "q", "1") + request("BLPOP", "q", "0"))
+		first.want(array("q", "1"))
+		second.want(":1\r\n")
+		s.do("LPUSH q 2")
+		second.want(array("q", "2"))
+
+		first, second = s.waiter("BLMOVE a b LEFT LEFT 0"), s.waiter("BLMOVE b c LEFT LEFT 0")
+		pusher := s.dial(t)
+		for _, call := range []struct{ args, want string }{{"RPUSH a x", ":1\r\n"}, {"LPOP a", "$-1\r\n"}, {"LPOP b", "$-1\r\n"},
+			{"LPOP c", "$1\r\nx\r\n"}} {
+			pusher.send(request(strings.Fields(call.args)...))
+			pusher.want(call.want)
+		}
+		first.reply()
+		second.reply()
+	}
+	for range 20 {
+		waits := s.waiter("BLPOP q 0")
+		later := make([]*client, 3)
+		for i := range later { // at the same time as the push
+			later[i] = s.dial(t)
+			later[i].send(request("BLPOP", "q", "0"))
+		}
+		s.do("RPUSH q 1")
+		waits.want(array("q", "1"))
+		s.do("RPUSH q 2 3 4")
+		for _, c := range later {
+			c.reply()
+		}
+	}
+	// A key of another type is found out by who comes later, too.
+	s.waiter("BLPOP q r 0")
+	s.do("SET r x")
+	if got := s.do("BLPOP q r 0"); !strings.HasPrefix(got, "-WRONGTYPE") {
+		t.Errorf("got %q", got)
+	}
+}

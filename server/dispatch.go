@@ -131,6 +131,9 @@ func (s *session) segment(commands []redcon.Command) int {
 		s.refuse(commands[0].Args, refusal)
 		return 1
 	}
+	if s.server.blocked.pushed.Load() > 0 {
+		s.letServe()
+	}
 	if s.server.pause.holds(first) && !s.awaitPause(first) {
 		s.leaving = true
 		return 1
