@@ -29,7 +29,6 @@ const redisCommands = "../test/compat/testdata/commands.golden"
 // unsupported says why a command, and all of its subcommands, are not in the table.
 var unsupported = []struct{ names, why string }{
 	{"eval eval_ro evalsha evalsha_ro script fcall fcall_ro function", "Not yet: scripts."},
-	{"blpop brpop blmove brpoplpush blmpop bzpopmin bzpopmax bzmpop", "Not yet: blocking commands."},
 	{"publish spublish ssubscribe sunsubscribe pubsub", "Not yet: messages between clients."},
 	{"client|caching client|getredir client|tracking client|trackinginfo", "Not yet: client-side caching."},
 	{"acl", "Not yet: users and their rights."},

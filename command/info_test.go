@@ -66,8 +66,9 @@ func TestCommandLists(t *testing.T) {
 		t.Errorf("COMMAND LIST: %v", all)
 	}
 	for line, want := range map[string]string{
-		"COMMAND LIST FILTERBY PATTERN SET*":          "set setbit setex setnx setrange",
-		"COMMAND LIST FILTERBY aclcat BLOCKING":       "xread xreadgroup",
+		"COMMAND LIST FILTERBY PATTERN SET*": "set setbit setex setnx setrange",
+		"COMMAND LIST FILTERBY aclcat BLOCKING": "blmove blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin xread " +
+			"xreadgroup",
 		"command list filterby aclcat transaction":    "discard exec multi unwatch watch",
 		"COMMAND LIST FILTERBY PATTERN object|[f-i]*": "object|freq object|idletime object|help",
 		"COMMAND LIST FILTERBY MODULE x":              "",

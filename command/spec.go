@@ -42,6 +42,10 @@ type Spec struct {
 	// commands of the session and of the node, which the server executes.
 	Run func(tx *fsm.Txn, args [][]byte) resp.Reply
 
+	// Wait says what a call waits for, outside of transactions, when Run has answered with null, and whether it does so
+	// at all. It is nil for the commands that never wait.
+	Wait func(args [][]byte) (w Waiting, ok bool)
+
 	// KeysOf finds the keys of a call when Keys alone does not tell where they are or what is done to them.
 	KeysOf func(args [][]byte) []Key
 

@@ -12,16 +12,14 @@ var xreadSpec = Spec{Name: "XREAD", Arity: -4, Flags: ReadOnly | Blocking,
 	Keys:  Keys{{Flags: KeyRO | KeyAccess, Keyword: "STREAMS", First: 1, Last: -1, Step: 1, Limit: 2}},
 	Group: GroupStream, Categories: CatStream, Since: "5.0.0",
 	Complexity: "O(log N + M), N entries of a stream, M returned",
-	Summary:    "Returns the entries of streams after an id each.", Run: cmdXRead,
-	Differs: "With BLOCK it answers at once, as if the time had passed."}
+	Summary:    "Returns the entries of streams after an id each.", Run: cmdXRead, Wait: waitXRead}
 
 var xreadGroupSpec = Spec{Name: "XREADGROUP", Arity: -7, Flags: Write | Blocking,
 	Keys:  Keys{{Flags: KeyRO | KeyAccess, Keyword: "STREAMS", First: 4, Last: -1, Step: 1, Limit: 2}},
 	Group: GroupStream, Categories: CatStream, Since: "5.0.0",
 	Complexity: "O(M log N), N entries of a stream, M returned",
 	Summary:    "Returns entries of streams that no consumer of the group got before, or what is pending with the consumer.",
-	Run:        cmdXReadGroup,
-	Differs:    "With BLOCK it answers at once, as if the time had passed."}
+	Run:        cmdXReadGroup, Wait: waitXRead}
 
 var (
 	errXReadGroup    = resp.NewError("ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.")

@@ -27,7 +27,8 @@ func NewTable(custom ...Spec) (*Table, error) {
 	families := [][]Spec{stringCommands, compareCommands, bitmapCommands, hyperLogLogCommands, hashCommands, listCommands, setCommands,
 		zsetCommands, geoCommands, streamCommands, keyCommands, expireCommands, scanCommands, sortCommands, dumpCommands,
 		migrateCommands, objectCommands, memoryCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
-		clusterCommands, sentinelCommands, pubSubCommands, transactionCommands, onceCommands(t), custom}
+		clusterCommands, sentinelCommands, pubSubCommands, transactionCommands, blockingListCommands, blockingZSetCommands,
+		internalBlockingCommands, onceCommands(t), custom}
 	for _, family := range families {
 		for _, spec := range family {
 			if err := t.add(spec); err != nil {

@@ -91,15 +91,46 @@ func (s *session) setReplies(mode replyMode) {
 	s.guard.silent = mode == repliesOff
 }
 
-// clientUnblock finds nobody to unblock: no command waits in a way that CLIENT UNBLOCK ends.
-func clientUnblock(_ *session, args [][]byte) resp.Reply {
-	if len(args) == 4 && !is(args[3], "TIMEOUT") && !is(args[3], "ERROR") {
-		return errUnblock
+// clientUnblock ends the wait of another client for keys or for replicas.
+func clientUnblock(s *session, args [][]byte) resp.Reply {
+	reply := timedOut
+	if len(args) == 4 {
+		switch {
+		case is(args[3], "ERROR"):
+			reply = errUnblocked
+		case !is(args[3], "TIMEOUT"):
+			return errUnblock
+		}
 	}
-	if _, ok := parseInt(args[2]); !ok {
+	id, ok := parseInt(args[2])
+	if !ok {
 		return errNotInteger
 	}
+	if c := s.server.find(id); c != nil && c.endWait(reply) {
+		return resp.NewInt(1)
+	}
 	return resp.NewInt(0)
+}
+
+// setUnblock says what CLIENT UNBLOCK does with the session; nil for nothing.
+func (s *session) setUnblock(unblock func(reply resp.Reply) bool) {
+	s.mu.Lock()
+	s.unblock = unblock
+	s.mu.Unlock()
+}
+
+// endWait ends what the session waits in, and says whether there is such a thing.
+func (s *session) endWait(reply resp.Reply) bool {
+	s.mu.Lock()
+	unblock := s.unblock
+	s.mu.Unlock()
+	return unblock != nil && unblock(reply)
+}
+
+func (s *session) doesNotTouch() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.profile.noTouch
 }
 
 func clientPause(s *session, args [][]byte) resp.Reply {
@@ -139,7 +170,12 @@ func parseTimeout(arg []byte) (time.Duration, resp.Reply) {
 	case ms > math.MaxInt64-time.Now().UnixMilli():
 		return 0, errTimeoutRange
 	}
-	return time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond, resp.Reply{}
+	return milliseconds(ms), resp.Reply{}
+}
+
+// milliseconds is a time as Go has it, which is cut to some hundred years.
+func milliseconds(ms int64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/int64(2*time.Millisecond))) * time.Millisecond
 }
 
 // sorted returns all sessions in the order in which they were opened. One whose connection has ended is
@@ -212,6 +248,9 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	calls, held := s.multi.calls.Load()-1, s.multi.held.Load()
 	if calls >= 0 {
 		flags += "x"
+	}
+	if s.blocked.Load() > 0 {
+		flags += "b"
 	}
 	if s.guard.closing.Load() {
 		flags += "A"

@@ -134,6 +134,9 @@ func (s *session) segment(commands []redcon.Command) int {
 		s.refuse(commands[0].Args, refusal)
 		return 1
 	}
+	if s.server.blocked.pushed.Load() > 0 {
+		s.letServe()
+	}
 	if s.held(first) && !s.awaitPause(first) {
 		s.leaving = true
 		return 1
@@ -142,7 +145,9 @@ func (s *session) segment(commands []redcon.Command) int {
 		return s.enqueue(first, commands)
 	}
 	n := 1
-	if first.handler == nil {
+	if what, waits := first.waits(commands[0].Args); waits {
+		s.block(first, commands[0].Args, what)
+	} else if first.handler == nil {
 		n = s.collect(first, commands)
 		s.do()
 	} else {
@@ -157,6 +162,19 @@ func (s *session) segment(commands []redcon.Command) int {
 	}
 	s.account()
 	return n
+}
+
+// waits says what a call waits for if it finds nothing, and whether it does.
+func (r *route) waits(args [][]byte) (what command.Waiting, ok bool) {
+	if r.spec.Wait == nil || r.handler != nil {
+		return what, false
+	}
+	return r.spec.Wait(args)
+}
+
+func (r *route) mayWait(args [][]byte) bool {
+	_, ok := r.waits(args)
+	return ok
 }
 
 // resolve finds the route of a call, or the error for it.
@@ -246,7 +264,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 			return n
 		}
 		next, _ := s.resolve(commands[n].Args)
-		if next == nil || next.handler != nil || next.alone || s.held(next) ||
+		if next == nil || next.handler != nil || next.alone || s.held(next) || next.mayWait(commands[n].Args) ||
 			size+len(commands[n].Raw) > requestBytesMax {
 			return n
 		}

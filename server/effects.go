@@ -10,7 +10,7 @@ var _ fsm.Observer = effects{}
 // Wants is part of fsm.Observer.
 func (e effects) Wants() fsm.Wants {
 	channels, patterns := e.server.hub.counts()
-	return fsm.Wants{Messages: channels+patterns > 0}
+	return fsm.Wants{Messages: channels+patterns > 0, Keys: e.server.blocked.count.Load() > 0}
 }
 
 // Applied is part of fsm.Observer.
@@ -18,7 +18,8 @@ func (e effects) Applied(done *fsm.Effects) {
 	for _, m := range done.Messages {
 		e.server.hub.publish(string(m.Channel), string(m.Text))
 	}
+	e.server.blocked.applied(done)
 }
 
 // Skipped is part of fsm.Observer.
-func (effects) Skipped() {}
+func (e effects) Skipped() { e.server.blocked.skipped() }

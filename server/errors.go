@@ -27,6 +27,7 @@ var (
 	errKillAge         = resp.NewError("ERR maxage is not an integer or out of range")
 	errName            = resp.NewError("ERR Client names cannot contain spaces, newlines or special characters.")
 	errUnblock         = resp.NewError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+	errUnblocked       = resp.NewError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
 	errPauseMode       = resp.NewError("ERR CLIENT PAUSE mode must be WRITE or ALL")
 	errTimeoutParse    = resp.NewError("ERR timeout is not an integer or out of range")
 	errTimeoutNegative = resp.NewError("ERR timeout is negative")

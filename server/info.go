@@ -94,6 +94,9 @@ func infoClients(t *infoText) {
 	t.line("maxclients", t.server.maxClients.Load())
 	t.line("blocked_clients", t.server.stats.blocked.Load())
 	t.line("tracking_clients", 0)
+	keys, ends := t.server.blocked.keys()
+	t.line("total_blocking_keys", keys)
+	t.line("total_blocking_keys_on_nokey", ends)
 }
 
 // infoPersistence describes snapshots by the names that Redis has for its RDB file, and the log

@@ -103,8 +103,13 @@ func (s *session) awaitReplicas(n int64, timeout []byte) resp.Reply {
 		defer cancel()
 	}
 	defer s.blocks()()
+	ctx, end := s.whileWanted(ctx)
 	have, err := s.server.engine.WaitReplicas(ctx, int(max(0, min(n, math.MaxInt32))))
-	if err != nil && ctx.Err() == nil {
+	failed := err != nil && ctx.Err() == nil
+	switch refusal := end(); {
+	case refusal.IsError():
+		return refusal
+	case failed:
 		return s.server.engineError(err)
 	}
 	return resp.NewInt(int64(have))
@@ -113,7 +118,11 @@ func (s *session) awaitReplicas(n int64, timeout []byte) resp.Reply {
 // blocks counts this client as blocked until the returned function is called.
 func (s *session) blocks() func() {
 	s.server.stats.blocked.Add(1)
-	return func() { s.server.stats.blocked.Add(-1) }
+	s.blocked.Add(1)
+	return func() {
+		s.server.stats.blocked.Add(-1)
+		s.blocked.Add(-1)
+	}
 }
 
 func lastSave(s *session, _ [][]byte) resp.Reply {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,12 +77,26 @@ func (p *pause) expire() {
 	}
 }
 
+// awaitEnd waits until nothing is paused, or the context ends.
+func (p *pause) awaitEnd(ctx context.Context) {
+	for p.mode.Load() != pauseNone && ctx.Err() == nil {
+		left, changed := p.left()
+		timer := time.NewTimer(max(left, 0))
+		select {
+		case <-changed:
+		case <-timer.C:
+			p.expire()
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
 // awaitPause waits until a call may be executed. It is false when the connection has ended.
 func (s *session) awaitPause(r *route) bool {
 	p := &s.server.pause
 	s.flush()
-	s.server.stats.blocked.Add(1)
-	defer s.server.stats.blocked.Add(-1)
+	defer s.blocks()()
 	for s.held(r) {
 		left, changed := p.left()
 		timer := time.NewTimer(max(left, 0))

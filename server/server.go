@@ -77,6 +77,7 @@ type Server struct {
 
 	clusterFace atomic.Bool
 	hub         *hub
+	blocked     *blocked
 	watch       watch
 
 	ctx    context.Context // ends when the server closes
@@ -121,6 +122,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s.stats.reset()
 	s.config = newParameters(s)
 	s.routes = newRoutes(table)
+	s.blocked = newBlocked(s)
 	engine.Observe(effects{s})
 	return s
 }

@@ -54,6 +54,8 @@ type session struct {
 	last     atomic.Pointer[route]
 	mu       sync.Mutex
 	profile  profile
+	unblock  func(reply resp.Reply) bool // ends what the session waits in, by CLIENT UNBLOCK; nil when it does not wait so
+	blocked  atomic.Int32                // it is inside of a command that waits
 }
 
 // profile is what a client has told about itself.
