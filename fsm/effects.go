@@ -24,6 +24,7 @@ type Wants struct {
 type Effects struct {
 	Changed  []Changed
 	Replaced [Databases]bool // emptied or exchanged as a whole; their keys are not in Changed
+	Replacer uint64          // whose request on this node did that; 0: another one's, or several did
 	Messages []Message
 }
 
@@ -82,7 +83,15 @@ const (
 )
 
 // replaced notes that a database as a whole has other keys.
-func (tx *Txn) replaced(db int) { tx.effects.Replaced[db] = true }
+func (tx *Txn) replaced(db int) {
+	e := &tx.effects
+	if e.Replaced == [Databases]bool{} {
+		e.Replacer = tx.pending.client
+	} else if e.Replacer != tx.pending.client {
+		e.Replacer = 0
+	}
+	e.Replaced[db] = true
+}
 
 // collect gathers the pending changes for the observer, if it wants them: it is asked while no one reads, so that whoever
 // wanted them before a read gets those that come after it.

@@ -351,6 +351,9 @@ func (tx *Txn) FlushDB(db int) {
 		tx.fail(errWriteInRead)
 	}
 	d := &tx.ks.dbs[db]
+	if tx.err == nil {
+		tx.replaced(db) // as Redis tells of it, also when there was nothing
+	}
 	if tx.err != nil || d.keys == 0 {
 		return
 	}
@@ -359,7 +362,6 @@ func (tx *Txn) FlushDB(db int) {
 		return
 	}
 	tx.pending.drop(d.space)
-	tx.replaced(db)
 	*d = database{space: tx.ks.next}
 	tx.ks.next++
 }

@@ -65,6 +65,7 @@ func reset(s *session, _ [][]byte) resp.Reply {
 	s.setReplies(repliesOn)
 	s.readOnly.Store(false)
 	s.dropAll()
+	s.server.tracking.disable(s)
 	s.mu.Lock()
 	s.profile.name = ""
 	s.profile.noEvict, s.profile.noTouch = false, false

@@ -10,7 +10,7 @@ var _ fsm.Observer = effects{}
 // Wants is part of fsm.Observer.
 func (e effects) Wants() fsm.Wants {
 	channels, patterns := e.server.hub.counts()
-	return fsm.Wants{Messages: channels+patterns > 0}
+	return fsm.Wants{Keys: e.server.tracking.on.Load() > 0, Messages: channels+patterns > 0}
 }
 
 // Applied is part of fsm.Observer.
@@ -18,7 +18,8 @@ func (e effects) Applied(done *fsm.Effects) {
 	for _, m := range done.Messages {
 		e.server.hub.publish(string(m.Channel), string(m.Text))
 	}
+	e.server.tracking.applied(done)
 }
 
 // Skipped is part of fsm.Observer.
-func (effects) Skipped() {}
+func (e effects) Skipped() { e.server.tracking.skipped() }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ type fakeEngine struct {
 	status   command.Status
 	packing  fsm.Packing
 	snapshot func(ctx context.Context) error
+
+	observer  fsm.Observer
+	staleness atomic.Int64
 }
 
 func newFakeEngine() *fakeEngine {
@@ -114,7 +118,9 @@ func (e *fakeEngine) Status() command.Status {
 	return e.status
 }
 
-func (e *fakeEngine) Observe(fsm.Observer) {}
+func (e *fakeEngine) Observe(o fsm.Observer) { e.observer = o }
+
+func (e *fakeEngine) Staleness() time.Duration { return time.Duration(e.staleness.Load()) }
 
 func (e *fakeEngine) Memory() fsm.Memory {
 	return e.Status().FSM.Memory

@@ -93,7 +93,7 @@ func infoClients(t *infoText) {
 	t.line("cluster_connections", 0)
 	t.line("maxclients", t.server.maxClients.Load())
 	t.line("blocked_clients", t.server.stats.blocked.Load())
-	t.line("tracking_clients", 0)
+	t.line("tracking_clients", t.server.tracking.on.Load())
 }
 
 // infoPersistence describes snapshots by the names that Redis has for its RDB file, and the log
@@ -144,6 +144,10 @@ func infoStats(t *infoText) {
 	channels, patterns := t.server.hub.counts()
 	t.line("pubsub_channels", channels)
 	t.line("pubsub_patterns", patterns)
+	keys, items, prefixes := t.server.tracking.counts()
+	t.line("tracking_total_keys", keys)
+	t.line("tracking_total_items", items)
+	t.line("tracking_total_prefixes", prefixes)
 	t.line("total_error_replies", total)
 	t.line("total_reads_processed", s.meter.reads.Load())
 	t.line("total_writes_processed", s.meter.writes.Load())

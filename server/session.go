@@ -40,6 +40,7 @@ type session struct {
 	skip     bool // CLIENT REPLY SKIP: the next reply is not sent
 	leaving  bool // nothing further is executed
 	subs     subscriptions
+	tracker  *tracker // nil until CLIENT TRACKING ON
 
 	// A pipeline borrows this; an idle session has none.
 	*workspace
@@ -126,6 +127,9 @@ func (s *session) execute(commands []redcon.Command) {
 	for len(commands) > 0 && !s.leaving && !s.killed.Load() {
 		commands = commands[s.segment(commands):]
 	}
+	if s.leaving { // who gets the last reply must not find this client any more
+		s.guard.closing.Store(true)
+	}
 	s.flush()
 	if s.leaving {
 		_ = s.guard.Close()
@@ -177,6 +181,7 @@ const streamedMax = 4 << 20
 func (s *session) stream(reply *resp.Stream) {
 	defer reply.Close()
 	proto := int(s.proto.Load())
+	parted := false
 	s.out = reply.AppendHead(s.out, proto)
 	for more := true; more; {
 		var err error
@@ -187,11 +192,19 @@ func (s *session) stream(reply *resp.Stream) {
 			return
 		}
 		if len(s.out) >= flushBytes {
+			if !parted {
+				s.guard.part()
+				parted = true
+			}
 			s.flush()
 			if !s.guard.await(streamedMax) {
 				return
 			}
 		}
+	}
+	if parted {
+		s.flush()
+		s.guard.whole()
 	}
 }
 
@@ -201,6 +214,9 @@ func (s *session) flush() {
 		s.out = nil
 	}
 	s.out = s.out[:0]
+	if s.tracker != nil {
+		s.settle()
+	}
 }
 
 // kill ends the connection at once, whatever it is doing.
@@ -214,6 +230,7 @@ func (s *session) kill() {
 func (s *session) end() {
 	s.cancel()
 	s.dropAll()
+	s.server.tracking.disable(s)
 	s.guard.release()
 	s.guard.abandon()
 }
