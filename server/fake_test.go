@@ -70,7 +70,25 @@ func (e *fakeEngine) Do(req *fsm.Request) error {
 	for i := range req.Calls {
 		req.Replies = append(req.Replies, e.call(e.dbs[req.Calls[i].DB], req.Calls[i].Args))
 	}
+	e.tell(req)
 	return nil
+}
+
+// tell has the observer told of what a request has changed.
+func (e *fakeEngine) tell(req *fsm.Request) {
+	if e.observer == nil || !e.observer.Wants().Keys {
+		return
+	}
+	var done fsm.Effects
+	for _, c := range req.Calls {
+		switch {
+		case string(c.Args[0]) == "FLUSHALL":
+			done.Replaced[0], done.Replacer = true, req.Client
+		case !c.Read:
+			done.Changed = append(done.Changed, fsm.Changed{DB: c.DB, Key: c.Args[1], Kind: fsm.String, Client: req.Client})
+		}
+	}
+	e.observer.Applied(&done)
 }
 
 func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
@@ -103,6 +121,9 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 				e.packing.HashValue = n
 			}
 		}
+		return resp.OK
+	case "FLUSHALL":
+		clear(db)
 		return resp.OK
 	case "DBSIZE":
 		return resp.NewInt(int64(len(db)))

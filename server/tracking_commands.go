@@ -180,7 +180,7 @@ func clientTrackingInfo(s *session, _ [][]byte) resp.Reply {
 	letters, _ := s.server.tracking.letters(s)
 	add(strings.Contains(letters, "R"), "broken_redirect")
 	return resp.NewMap([]resp.Reply{
-		resp.NewBulkString("flags"), resp.BulkArray(flags),
+		resp.NewBulkString("flags"), resp.NewSet(resp.BulkArray(flags).Elems),
 		resp.NewBulkString("redirect"), resp.NewInt(s.redirection()),
 		resp.NewBulkString("prefixes"), resp.BulkArray(prefixes),
 	})
