@@ -23,6 +23,8 @@ type Request struct {
 	Local   bool   // reads alone may be answered from what this node has, if that is not too old
 	NoTouch bool   // what the calls look at is not counted as used, here
 	Client  uint64 // whose it is, for the Observer of this node; 0: nobody's
+	// Reads is told the keys that the calls of scripts read, before they do: see Txn.Reads. It must not wait. nil: nobody asks.
+	Reads func(key []byte, late bool)
 }
 
 // Exec runs one command on tx. The reply of a command that met an I/O error is thrown away.

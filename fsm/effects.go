@@ -39,6 +39,15 @@ type Changed struct {
 // Message is what subscribers of a channel get.
 type Message struct{ Channel, Text []byte }
 
+// Reads says that a call inside a call is about to read a key. The one who asked for the request may keep what it gets, if
+// the Observer's next word about the key comes after this. When the state that is read was left behind by the log (see
+// detach), that word may have come: late.
+func (tx *Txn) Reads(key []byte) {
+	if tx.reads != nil {
+		tx.reads(key, tx.snapshot != nil)
+	}
+}
+
 // Publish sends a message to the subscribers on all nodes.
 func (tx *Txn) Publish(channel, text []byte) {
 	if tx.write && tx.told {

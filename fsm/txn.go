@@ -44,7 +44,8 @@ type Txn struct {
 	snapshot *pebble.Snapshot // see detach
 	frozen   keyspace
 
-	quiet     bool // what is looked up is not counted as used
+	reads     func(key []byte, late bool) // of the Request
+	quiet     bool                        // what is looked up is not counted as used
 	unsettled bool // a read that has to be run again: see settled
 	hurried   bool // it was run again often enough
 }

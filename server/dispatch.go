@@ -256,7 +256,7 @@ func (s *session) do() {
 	req := s.request
 	req.Local, req.NoTouch, req.Client = s.readsLocally(), s.profile.noTouch, uint64(s.id)
 	if s.tracker != nil {
-		s.track(req.Calls)
+		s.track(req)
 	}
 	err := s.server.engine.Do(req)
 	failpoint.ReplyBefore.Hit()

@@ -39,6 +39,8 @@ type session struct {
 	replies  replyMode
 	skip     bool // CLIENT REPLY SKIP: the next reply is not sent
 	leaving  bool // nothing further is executed
+	inReply  int  // see beginReply
+	parted   bool // a part of a reply was sent
 	subs     subscriptions
 	tracker  *tracker // nil until CLIENT TRACKING ON
 
@@ -181,7 +183,8 @@ const streamedMax = 4 << 20
 func (s *session) stream(reply *resp.Stream) {
 	defer reply.Close()
 	proto := int(s.proto.Load())
-	parted := false
+	s.beginReply()
+	defer s.endReply()
 	s.out = reply.AppendHead(s.out, proto)
 	for more := true; more; {
 		var err error
@@ -192,24 +195,31 @@ func (s *session) stream(reply *resp.Stream) {
 			return
 		}
 		if len(s.out) >= flushBytes {
-			if !parted {
-				s.guard.part()
-				parted = true
-			}
 			s.flush()
 			if !s.guard.await(streamedMax) {
 				return
 			}
 		}
 	}
-	if parted {
+}
+
+// beginReply says that what is flushed until endReply may be parts of one reply.
+func (s *session) beginReply() { s.inReply++ }
+
+func (s *session) endReply() {
+	if s.inReply--; s.inReply == 0 && s.parted {
 		s.flush()
+		s.parted = false
 		s.guard.whole()
 	}
 }
 
 // flush sends the replies so far.
 func (s *session) flush() {
+	if s.inReply > 0 && !s.parted {
+		s.parted = true
+		s.guard.part()
+	}
 	if s.guard.send(s.out) {
 		s.out = nil
 	}

@@ -166,6 +166,19 @@ func (t *tracking) read(tr *tracker, key []byte) {
 	}
 }
 
+// readByScript is read while a request is being executed. If it is late, a change of the key may have been told already.
+func (t *tracking) readByScript(tr *tracker, key []byte, late bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !tr.on {
+		return
+	}
+	t.read(tr, key)
+	if late {
+		tr.held = append(tr.held, &notice{keys: []string{string(key)}})
+	}
+}
+
 func (tr *tracker) matches(key []byte) bool {
 	for p := range tr.prefixes {
 		if strings.HasPrefix(string(key), p) {

@@ -209,16 +209,16 @@ func (t *tracking) letters(s *session) (flags string, redirect int64) {
 
 // track registers what calls are about to read. It has to be called before they are handed to the engine, and tracked when
 // their replies were written.
-func (s *session) track(calls []fsm.Call) {
+func (s *session) track(req *fsm.Request) {
 	tr := s.tracker
-	if !tr.on {
+	if req.Reads = nil; !tr.on {
 		return
 	}
 	tr.answering = true
 	var keys [][]byte
-	for i := range calls {
+	for i := range req.Calls {
 		if tr.wants() {
-			keys = s.appendReadKeys(keys, calls[i].Args)
+			keys = s.appendReadKeys(keys, req, req.Calls[i].Args)
 		}
 		tr.caching = false
 	}
@@ -230,10 +230,20 @@ func (tr *tracker) wants() bool {
 	return !(tr.optIn && !tr.caching || tr.optOut && tr.caching)
 }
 
+// scripted are the commands that make calls themselves, of which those that read count.
+var scripted = map[string]bool{"EVAL": true, "EVAL_RO": true, "EVALSHA": true, "EVALSHA_RO": true, "FCALL": true, "FCALL_RO": true}
+
 // appendReadKeys appends the keys of a call if it only reads.
-func (s *session) appendReadKeys(keys [][]byte, args [][]byte) [][]byte {
+func (s *session) appendReadKeys(keys [][]byte, req *fsm.Request, args [][]byte) [][]byte {
 	spec := s.server.table.Find(args)
-	if spec == nil || spec.Flags&command.ReadOnly == 0 || spec.Flags&command.PubSub != 0 {
+	switch {
+	case spec == nil || spec.Flags&command.PubSub != 0:
+		return keys
+	case scripted[spec.Name]:
+		tr := s.tracker
+		req.Reads = func(key []byte, late bool) { s.server.tracking.readByScript(tr, key, late) }
+		return keys
+	case spec.Flags&command.ReadOnly == 0:
 		return keys
 	}
 	for _, key := range spec.CallKeys(args) {
