@@ -46,8 +46,8 @@ type Txn struct {
 
 	reads     func(key []byte, late bool) // of the Request
 	quiet     bool                        // what is looked up is not counted as used
-	unsettled bool // a read that has to be run again: see settled
-	hurried   bool // it was run again often enough
+	unsettled bool                        // a read that has to be run again: see settled
+	hurried   bool                        // it was run again often enough
 }
 
 // begin makes the transaction ready for a call.

@@ -170,7 +170,7 @@ func (t *tracking) read(tr *tracker, key []byte) {
 func (t *tracking) readByScript(tr *tracker, key []byte, late bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !tr.on {
+	if !tr.on || !tr.busy { // a request that the client was told is uncertain comes late
 		return
 	}
 	t.read(tr, key)
