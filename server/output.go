@@ -157,16 +157,19 @@ func (o *output) whole() {
 }
 
 // push queues a copy of b and waits for nothing. A client that does not keep up is disconnected.
-func (o *output) push(b []byte) { o.pushWithin(b, pushedMax) }
+func (o *output) push(b []byte) { o.pushWithin(b, pushedMax, false) }
+
+// pushReply is push by the session itself, of what it answers with: it comes between the parts of a reply.
+func (o *output) pushReply(b []byte) { o.pushWithin(b, pushedMax, true) }
 
 // pushWithin is push with another bound of what may wait for the client.
-func (o *output) pushWithin(b []byte, limit int) {
+func (o *output) pushWithin(b []byte, limit int, isReply bool) {
 	o.meter.out.Add(int64(len(b)))
 	o.mu.Lock()
 	late := o.queued+len(o.aside)+len(b) > limit
 	switch {
 	case o.failed != nil || late:
-	case o.parted:
+	case o.parted && !isReply:
 		o.aside = append(o.aside, b...)
 	default:
 		o.enqueueSmall(b)

@@ -64,9 +64,9 @@ func (t *tracking) deliver(tr *tracker, n *notice) {
 	}
 	switch {
 	case to.proto.Load() > 2:
-		to.guard.pushWithin(n.asPush(), noticesMax)
+		to.guard.pushWithin(n.asPush(), noticesMax, false)
 	case tr.redirect != 0 && to.subs.channelCount.Load()+to.subs.patternCount.Load() > 0:
-		to.guard.pushWithin(n.asMessage(), noticesMax)
+		to.guard.pushWithin(n.asMessage(), noticesMax, false)
 	}
 }
 
@@ -79,7 +79,7 @@ func (t *tracking) receiver(tr *tracker) *session {
 	tr.broken = true
 	if s := tr.session; s.proto.Load() > 2 {
 		push := resp.NewPush([]resp.Reply{resp.NewBulkString("tracking-redir-broken"), resp.NewInt(tr.redirect)})
-		s.guard.pushWithin(push.Append(nil, 3), noticesMax)
+		s.guard.pushWithin(push.Append(nil, 3), noticesMax, false)
 	}
 	return nil
 }
