@@ -72,7 +72,7 @@ func readScript(t *testing.T, file string) []testCase {
 		switch {
 		case line == "" || line[0] == '#':
 		case isName:
-			cases = append(cases, testCase{name: family + ": " + name, remote: family == "session"})
+			cases = append(cases, testCase{name: family + ": " + name, remote: family == "session" || family == "tracking"})
 		case len(cases) == 0:
 			t.Fatalf("%s:%d: a call before the first case", file, n+1)
 		default:
