@@ -40,6 +40,10 @@ func (n *Node) staleness(freshAt int64) time.Duration {
 	return n.clock() - time.Duration(freshAt)
 }
 
+// Staleness returns how old the state of this node may be. It is negative when the leader has confirmed nothing since the
+// start.
+func (n *Node) Staleness() time.Duration { return n.staleness(n.freshAt.Load()) }
+
 // readLocal answers from what this node has, if that is not older than the bound. The clock is looked at
 // last: a process that was stopped during the read does not pass an old state for a new one. A key counts
 // as expired once the log says so, since agreeing on that needs the leader.
@@ -68,7 +72,7 @@ func (n *Node) View() command.View {
 			view.LeaderAddr = m.ClientAddr
 		}
 	}
-	age := n.staleness(n.freshAt.Load())
+	age := n.Staleness()
 	view.Live = v.Leader == n.dir.id.NodeID || age >= 0 && age < liveHeartbeats*n.cfg.HeartbeatInterval
 	return view
 }

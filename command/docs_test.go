@@ -30,7 +30,6 @@ const redisCommands = "../test/compat/testdata/commands.golden"
 var unsupported = []struct{ names, why string }{
 	{"eval eval_ro evalsha evalsha_ro script fcall fcall_ro function", "Not yet: scripts."},
 	{"publish spublish ssubscribe sunsubscribe pubsub", "Not yet: messages between clients."},
-	{"client|caching client|getredir client|tracking client|trackinginfo", "Not yet: client-side caching."},
 	{"acl", "Not yet: users and their rights."},
 	{"slowlog latency monitor", "Not yet: looking into a running server."},
 	{"bgrewriteaof", "There is no append-only file: the log is cut by snapshots."},

@@ -40,6 +40,8 @@ var clientCommands = []Spec{
 	{Name: "CLIENT", Arity: -2, Group: GroupConnection, Since: "2.4.0",
 		Complexity: "as the subcommand", Summary: "Looks at connections and changes them.",
 		Help: []string{
+			"CACHING (YES|NO)", "    In the modes OPTIN and OPTOUT, says whether what the next call reads is cached.",
+			"GETREDIR", "    Returns the client that gets the invalidations of this connection.",
 			"GETNAME", "    Returns the name of this connection.",
 			"ID", "    Returns the number of this connection.",
 			"INFO", "    Returns the line of CLIENT LIST of this connection.",
@@ -54,12 +56,19 @@ var clientCommands = []Spec{
 			"REPLY (ON|OFF|SKIP)", "    Turns the replies to this connection on or off.",
 			"SETINFO (LIB-NAME|LIB-VER) <value>", "    Sets what CLIENT LIST says of the library.",
 			"SETNAME <name>", "    Names this connection.",
+			"TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]",
+			"    Has this connection told which keys it must drop from its cache.",
+			"TRACKINGINFO", "    Describes what TRACKING has set.",
 			"UNBLOCK <id> [TIMEOUT|ERROR]", "    Ends the waiting of a blocked client.",
 			"UNPAUSE", "    Ends a pause.",
 		},
 		Sub: []Spec{
+			clientSpec("CACHING", 3, clientFlags, "6.0.0", nil,
+				"Says whether what the next call reads is going to be cached."),
 			clientSpec("GETNAME", 2, clientFlags, "2.6.9", nil,
 				"Returns the name of the connection."),
+			clientSpec("GETREDIR", 2, clientFlags, "6.0.0", nil,
+				"Returns the client that gets the invalidations of the connection."),
 			clientSpec("HELP", 2, Loading|Stale, "5.0.0", nil, "Lists the subcommands."),
 			clientSpec("ID", 2, clientFlags, "5.0.0", nil, "Returns the number of the connection."),
 			clientSpec("INFO", 2, clientFlags, "6.2.0", tipsTime, "Describes the connection."),
@@ -76,10 +85,19 @@ var clientCommands = []Spec{
 			clientSpec("SETINFO", 4, clientFlags, "7.2.0", tipsNodes,
 				"Tells the server about the client library."),
 			clientSpec("SETNAME", 3, clientFlags, "2.6.9", tipsNodes, "Names the connection."),
+			trackingSpec,
+			clientSpec("TRACKINGINFO", 2, clientFlags, "6.2.0", nil, "Describes how the connection tracks keys."),
 			clientSpec("UNBLOCK", -3, clientAdminFlags, "5.0.0", nil,
 				"Ends the waiting of a blocked client."),
 			clientSpec("UNPAUSE", 2, clientAdminFlags, "6.2.0", nil, "Ends a pause."),
 		}},
+}
+
+var trackingSpec = Spec{Name: "CLIENT TRACKING", Arity: -3, Flags: clientFlags, Group: GroupConnection,
+	Categories: CatConnection, Since: "6.0.0", Complexity: "O(1), and O(N) for N prefixes",
+	Summary: "Has the connection told which of the keys that it has read must be dropped from its cache.",
+	Differs: "Caches are emptied when this node is cut off (tracking-max-lag), and after SWAPDB. NOLOOP does not forget a key that " +
+		"the client itself writes.",
 }
 
 func clientSpec(name string, arity int, flags Flags, since string, tips []string,

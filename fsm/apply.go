@@ -73,8 +73,8 @@ func (tx *Txn) run(e *Entry) error {
 }
 
 func (tx *Txn) runLocal(req *Request) error {
-	tx.quiet, tx.pending.client = req.NoTouch, req.Client
-	defer func() { tx.quiet, tx.pending.client = false, 0 }()
+	tx.quiet, tx.reads, tx.pending.client = req.NoTouch, req.Reads, req.Client
+	defer func() { tx.quiet, tx.reads, tx.pending.client = false, nil, 0 }()
 	req.Replies = req.Replies[:0]
 	if req.Stale = !tx.unchanged(req.Watched); req.Stale || tx.err != nil {
 		return tx.err

@@ -29,6 +29,8 @@ type Request struct {
 	Atomic  bool
 	Watched []Watched
 	Stale   bool
+	// Reads is told the keys that the calls of scripts read, before they do: see Txn.Reads. It must not wait. nil: nobody asks.
+	Reads func(key []byte, late bool)
 }
 
 // Exec runs one command on tx. The reply of a command that met an I/O error is thrown away.

@@ -24,6 +24,7 @@ type Wants struct {
 type Effects struct {
 	Changed  []Changed
 	Replaced [Databases]bool // emptied or exchanged as a whole; their keys are not in Changed
+	Replacer uint64          // whose request on this node did that; 0: another one's, or several did
 	Messages []Message
 }
 
@@ -37,6 +38,15 @@ type Changed struct {
 
 // Message is what subscribers of a channel get.
 type Message struct{ Channel, Text []byte }
+
+// Reads says that a call inside a call is about to read a key. The one who asked for the request may keep what it gets, if
+// the Observer's next word about the key comes after this. When the state that is read was left behind by the log (see
+// detach), that word may have come: late.
+func (tx *Txn) Reads(key []byte) {
+	if tx.reads != nil {
+		tx.reads(key, tx.snapshot != nil)
+	}
+}
 
 // Publish sends a message to the subscribers on all nodes.
 func (tx *Txn) Publish(channel, text []byte) {
@@ -82,7 +92,15 @@ const (
 )
 
 // replaced notes that a database as a whole has other keys.
-func (tx *Txn) replaced(db int) { tx.effects.Replaced[db] = true }
+func (tx *Txn) replaced(db int) {
+	e := &tx.effects
+	if e.Replaced == [Databases]bool{} {
+		e.Replacer = tx.pending.client
+	} else if e.Replacer != tx.pending.client {
+		e.Replacer = 0
+	}
+	e.Replaced[db] = true
+}
 
 // collect gathers the pending changes for the observer, if it wants them: it is asked while no one reads, so that whoever
 // wanted them before a read gets those that come after it.

@@ -43,7 +43,7 @@ func (m *Machine) read(tx *Txn, req *Request, now int64) (agree, again bool, err
 		return false, false, ErrClosed
 	}
 	tx.ks, tx.agreed = &m.ks, m.time
-	tx.now, tx.quiet = max(now, m.time), req.NoTouch
+	tx.now, tx.quiet, tx.reads = max(now, m.time), req.NoTouch, req.Reads
 	req.Stale = !tx.unchanged(req.Watched)
 	if req.Stale || tx.err != nil || tx.agree || tx.unsettled {
 		return tx.agree, tx.unsettled, tx.err
@@ -91,7 +91,7 @@ func (tx *Txn) endRead() {
 		tx.snapshot = nil
 		m.leave()
 	}
-	tx.ks, tx.err, tx.agree, tx.unsettled = nil, nil, false, false
+	tx.ks, tx.err, tx.agree, tx.unsettled, tx.reads = nil, nil, false, false, nil
 	if cap(tx.scratch) > scratchKeepMax {
 		tx.scratch = nil
 	}

@@ -44,9 +44,10 @@ type Txn struct {
 	snapshot *pebble.Snapshot // see detach
 	frozen   keyspace
 
-	quiet     bool // what is looked up is not counted as used
-	unsettled bool // a read that has to be run again: see settled
-	hurried   bool // it was run again often enough
+	reads     func(key []byte, late bool) // of the Request
+	quiet     bool                        // what is looked up is not counted as used
+	unsettled bool                        // a read that has to be run again: see settled
+	hurried   bool                        // it was run again often enough
 }
 
 // begin makes the transaction ready for a call.
@@ -353,6 +354,9 @@ func (tx *Txn) FlushDB(db int) {
 		tx.fail(errWriteInRead)
 	}
 	d := &tx.ks.dbs[db]
+	if tx.err == nil {
+		tx.replaced(db) // as Redis tells of it, also when there was nothing
+	}
 	if tx.err != nil || d.keys == 0 {
 		return
 	}
@@ -361,7 +365,6 @@ func (tx *Txn) FlushDB(db int) {
 		return
 	}
 	tx.pending.drop(d.space)
-	tx.replaced(db)
 	*d = database{space: tx.ks.next}
 	tx.ks.next++
 }

@@ -255,6 +255,10 @@ func (s *session) block(r *route, args [][]byte, what command.Waiting) {
 	s.flush()
 	call := fsm.Call{DB: int(s.db.Load()), Args: args, Read: !r.write}
 	begun := time.Now()
+	if s.tracker != nil {
+		s.track(&fsm.Request{Calls: []fsm.Call{call}})
+		defer s.tracked(nil)
+	}
 	w, behind := b.enter(s, call.DB, what)
 	var reply resp.Reply
 	if behind {

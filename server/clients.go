@@ -252,6 +252,8 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	if s.blocked.Load() > 0 {
 		flags += "b"
 	}
+	tracks, redirect := s.server.tracking.letters(s)
+	flags += tracks
 	if s.guard.closing.Load() {
 		flags += "A"
 	}
@@ -277,11 +279,11 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	idle := s.server.clock() - time.Duration(s.lastUse.Load())
 	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d "+
 		"sub=%d psub=%d ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 "+
-		"oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=default redir=-1 resp=%d lib-name=%s "+
+		"oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=default redir=%d resp=%d lib-name=%s "+
 		"lib-ver=%s\n",
 		s.id, s.guard.RemoteAddr(), s.guard.LocalAddr(), s.fd, p.name,
 		int64(now.Sub(s.opened).Seconds()), max(0, int64(idle.Seconds())), flags,
-		s.db.Load(), channels, patterns, calls, held, pieces, waiting, int64(sessionBytes+waiting)+held, events, last, s.proto.Load(), p.libName,
+		s.db.Load(), channels, patterns, calls, held, pieces, waiting, int64(sessionBytes+waiting)+held, events, last, redirect, s.proto.Load(), p.libName,
 		p.libVersion)
 }
 

@@ -81,6 +81,9 @@ func liveParameters(s *Server) []parameter {
 		number("maxclients", s.maxClients.Load(), 1, math.MaxUint32, s.maxClients.Store),
 		bulkMax,
 		number("tcp-keepalive", s.keepAlive.Load(), 0, math.MaxInt32, s.keepAlive.Store),
+		{name: "tracking-max-lag", value: time.Duration(s.tracking.maxLag.Load()).String(), check: duration,
+			apply: func(v string) { s.tracking.maxLag.Store(int64(mustDuration(v))) }},
+		number("tracking-table-max-keys", s.tracking.keysMax.Load(), 0, math.MaxInt64, s.tracking.setKeysMax),
 		number("timeout", s.limits.idleMax.Load(), 0, math.MaxInt32, s.limits.idleMax.Store),
 	}
 }

@@ -66,6 +66,7 @@ func reset(s *session, _ [][]byte) resp.Reply {
 	s.readOnly.Store(false)
 	s.dropAll()
 	s.endTransaction()
+	s.server.tracking.disable(s)
 	s.mu.Lock()
 	s.profile.name = ""
 	s.profile.noEvict, s.profile.noTouch = false, false

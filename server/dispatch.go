@@ -62,16 +62,17 @@ func newRoutes(table *command.Table) map[*command.Spec]*route {
 	return routes
 }
 
-// handlers are the commands of connection.go, clients.go, config.go, info.go, memory.go, multi.go, node.go and pubsub.go by
-// the names in the table. Those of the Cluster and the Sentinel face are in their files.
+// handlers are the commands of connection.go, clients.go, config.go, info.go, memory.go, multi.go, node.go, pubsub.go and
+// tracking_commands.go by the names in the table. Those of the Cluster and the Sentinel face are in their files.
 var handlers = map[string]handler{
 	"PING": ping, "ECHO": echo, "SELECT": selectDB, "HELLO": hello, "AUTH": auth, "QUIT": quit,
 	"RESET": reset,
 
-	"CLIENT GETNAME": clientGetName, "CLIENT ID": clientID, "CLIENT INFO": clientInfo,
+	"CLIENT CACHING": clientCaching, "CLIENT GETNAME": clientGetName, "CLIENT GETREDIR": clientGetRedir, "CLIENT ID": clientID, "CLIENT INFO": clientInfo,
 	"CLIENT KILL": clientKill, "CLIENT LIST": clientList, "CLIENT NO-EVICT": clientNoEvict,
 	"CLIENT NO-TOUCH": clientNoTouch, "CLIENT PAUSE": clientPause, "CLIENT REPLY": clientReply,
 	"CLIENT SETINFO": clientSetInfo, "CLIENT SETNAME": clientSetName,
+	"CLIENT TRACKING": clientTracking, "CLIENT TRACKINGINFO": clientTrackingInfo,
 	"CLIENT UNBLOCK": clientUnblock, "CLIENT UNPAUSE": clientUnpause,
 
 	"CONFIG GET": configGet, "CONFIG RESETSTAT": configResetStat, "CONFIG REWRITE": configRewrite,
@@ -248,6 +249,9 @@ func (s *session) runHandler(r *route, args [][]byte) {
 		s.server.stats.countError(errorCode(reply.Text))
 	}
 	s.ran = append(s.ran, ranCall{r, failed})
+	if s.tracker != nil {
+		s.tracker.used(r.spec.Name)
+	}
 	s.emit(&reply)
 }
 
@@ -293,6 +297,9 @@ func (s *session) do() {
 // ask hands a request of this client to the engine.
 func (s *session) ask(req *fsm.Request) error {
 	req.Local, req.NoTouch, req.Client = s.readsLocally(), s.profile.noTouch, uint64(s.id)
+	if s.tracker != nil {
+		s.track(req)
+	}
 	err := s.server.engine.Do(req)
 	failpoint.ReplyBefore.Hit()
 	if err == nil && len(req.Replies) != len(req.Calls) && !req.Stale {
@@ -304,8 +311,11 @@ func (s *session) ask(req *fsm.Request) error {
 	return err
 }
 
-// done makes the session's request ready for its next use.
+// done makes the session's request ready for its next use, when its replies were emitted.
 func (s *session) done(req *fsm.Request, err error) {
+	if s.tracker != nil {
+		s.tracked(err)
+	}
 	if errors.Is(err, command.ErrUncertain) || cap(req.Calls) > keptCalls {
 		s.request = &fsm.Request{} // after ErrUncertain the engine may still use the other one
 		return

@@ -10,7 +10,8 @@ var _ fsm.Observer = effects{}
 // Wants is part of fsm.Observer.
 func (e effects) Wants() fsm.Wants {
 	channels, patterns := e.server.hub.counts()
-	return fsm.Wants{Messages: channels+patterns > 0, Keys: e.server.blocked.count.Load() > 0}
+	wanted := e.server.blocked.count.Load() > 0 || e.server.tracking.on.Load() > 0
+	return fsm.Wants{Keys: wanted, Messages: channels+patterns > 0}
 }
 
 // Applied is part of fsm.Observer.
@@ -19,7 +20,11 @@ func (e effects) Applied(done *fsm.Effects) {
 		e.server.hub.publish(string(m.Channel), string(m.Text))
 	}
 	e.server.blocked.applied(done)
+	e.server.tracking.applied(done)
 }
 
 // Skipped is part of fsm.Observer.
-func (e effects) Skipped() { e.server.blocked.skipped() }
+func (e effects) Skipped() {
+	e.server.blocked.skipped()
+	e.server.tracking.skipped()
+}

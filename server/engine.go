@@ -33,6 +33,9 @@ type Engine interface {
 	Members() []command.Member
 	// Progress asks the leader how far each member is.
 	Progress(ctx context.Context) ([]command.Member, error)
+	// Staleness is how old the state of this node may be: it has every write that was acknowledged longer ago. It is
+	// negative while that is not known, and must not wait.
+	Staleness() time.Duration
 	// SetMaxStaleness bounds the age of what local reads return; 0 is no bound.
 	SetMaxStaleness(limit time.Duration)
 	// Raft executes a subcommand of RAFT.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ type fakeEngine struct {
 	status   command.Status
 	packing  fsm.Packing
 	snapshot func(ctx context.Context) error
+
+	observer  fsm.Observer
+	staleness atomic.Int64
 }
 
 func newFakeEngine() *fakeEngine {
@@ -71,6 +75,7 @@ func (e *fakeEngine) Do(req *fsm.Request) error {
 	for i := range req.Calls {
 		req.Replies = append(req.Replies, e.call(e.dbs[req.Calls[i].DB], req.Calls[i].Args))
 	}
+	e.tell(req)
 	return nil
 }
 
@@ -81,6 +86,23 @@ func (e *fakeEngine) stale(watched []fsm.Watched) bool {
 
 func (e *fakeEngine) version(db map[string][]byte, key []byte) uint64 {
 	return uint64(crc32.ChecksumIEEE(db[string(key)]))
+}
+
+// tell has the observer told of what a request has changed.
+func (e *fakeEngine) tell(req *fsm.Request) {
+	if e.observer == nil || !e.observer.Wants().Keys {
+		return
+	}
+	var done fsm.Effects
+	for _, c := range req.Calls {
+		switch {
+		case string(c.Args[0]) == "FLUSHALL":
+			done.Replaced[0], done.Replacer = true, req.Client
+		case !c.Read:
+			done.Changed = append(done.Changed, fsm.Changed{DB: c.DB, Key: c.Args[1], Kind: fsm.String, Client: req.Client})
+		}
+	}
+	e.observer.Applied(&done)
 }
 
 func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
@@ -120,6 +142,9 @@ func (e *fakeEngine) call(db map[string][]byte, args [][]byte) resp.Reply {
 			elems = append(elems, resp.NewInt(0), resp.NewInt(int64(e.version(db, key))))
 		}
 		return resp.NewArray(elems)
+	case "FLUSHALL":
+		clear(db)
+		return resp.OK
 	case "DBSIZE":
 		return resp.NewInt(int64(len(db)))
 	case "KEYS":
@@ -134,7 +159,9 @@ func (e *fakeEngine) Status() command.Status {
 	return e.status
 }
 
-func (e *fakeEngine) Observe(fsm.Observer) {}
+func (e *fakeEngine) Observe(o fsm.Observer) { e.observer = o }
+
+func (e *fakeEngine) Staleness() time.Duration { return time.Duration(e.staleness.Load()) }
 
 func (e *fakeEngine) Memory() fsm.Memory {
 	return e.Status().FSM.Memory

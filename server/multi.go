@@ -309,6 +309,8 @@ func (s *session) gather(req *fsm.Request) {
 func (s *session) emitTransaction(replies []resp.Reply) {
 	quiet := s.skip // CLIENT REPLY SKIP was before EXEC: it counts for all of it
 	s.skip = false
+	s.beginReply()
+	defer s.endReply()
 	emit := func(reply *resp.Reply) {
 		if quiet || s.replies == repliesOff {
 			if reply.Stream != nil {

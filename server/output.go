@@ -26,8 +26,7 @@ var errStalled = errors.New("client does not read its replies")
 // output is the writing side of a connection. A client may send a long pipeline and only then read
 // the replies; if we stopped reading because it does not, both would wait for ever. So what the
 // socket does not take at once is queued, and written by a goroutine that lives until the queue is
-// empty. Only the goroutine of the session calls send. Anyone may call push, once the session has
-// called queueAll.
+// empty. Only the goroutine of the session calls send. Anyone may call push, once queueAll was called.
 type output struct {
 	conn  net.Conn
 	raw   syscall.RawConn // nil when the connection has none
@@ -37,9 +36,11 @@ type output struct {
 	written int
 	once    func(fd uintptr) bool
 
-	noTry  bool        // everything goes through the queue, so that pushes do not cut replies in two
 	active atomic.Bool // the goroutine is running; becomes true and false under mu
 	mu     sync.Mutex
+	noTry  bool   // everything goes through the queue, so that pushes do not cut replies in two
+	parted bool   // a reply is being sent in parts, between which no push may come
+	aside  []byte // pushes that came meanwhile
 	queue  [][]byte
 	queued int           // bytes in queue, the piece being written included
 	room   chan struct{} // signalled when queued becomes less
@@ -64,6 +65,8 @@ func (o *output) send(b []byte) (kept bool) {
 	}
 	o.meter.out.Add(int64(len(b)))
 	o.meter.writes.Add(1)
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if !o.noTry && !o.active.Load() {
 		n := o.try(b)
 		if n == len(b) {
@@ -85,10 +88,8 @@ func (o *output) try(b []byte) int {
 	return o.written
 }
 
-// enqueue leaves b to the goroutine that drains the queue, and waits while the queue is too long.
+// enqueue leaves b to the goroutine that drains the queue, and waits while the queue is too long. It needs mu.
 func (o *output) enqueue(b []byte) (kept bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	if o.failed != nil {
 		return false
 	}
@@ -129,15 +130,48 @@ func (o *output) grown(n int) {
 	}
 }
 
-// queueAll makes way for push: from now on the session does not write by itself.
-func (o *output) queueAll() { o.noTry = true }
+// queueAll makes way for push: when it returns, the session does not write by itself any more.
+func (o *output) queueAll() {
+	o.mu.Lock()
+	o.noTry = true
+	o.mu.Unlock()
+}
+
+// part says that what is sent next is a part of a reply, until whole is called.
+func (o *output) part() {
+	o.mu.Lock()
+	o.parted = true
+	o.mu.Unlock()
+}
+
+// whole says that the reply was sent to its end.
+func (o *output) whole() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.parted = false
+	if len(o.aside) > 0 && o.failed == nil {
+		o.enqueueSmall(o.aside)
+		o.grown(len(o.aside))
+	}
+	o.aside = nil
+}
 
 // push queues a copy of b and waits for nothing. A client that does not keep up is disconnected.
-func (o *output) push(b []byte) {
+func (o *output) push(b []byte) { o.pushWithin(b, pushedMax, false) }
+
+// pushReply is push by the session itself, of what it answers with: it comes between the parts of a reply.
+func (o *output) pushReply(b []byte) { o.pushWithin(b, pushedMax, true) }
+
+// pushWithin is push with another bound of what may wait for the client.
+func (o *output) pushWithin(b []byte, limit int, isReply bool) {
 	o.meter.out.Add(int64(len(b)))
 	o.mu.Lock()
-	late := o.queued+len(b) > pushedMax
-	if o.failed == nil && !late {
+	late := o.queued+len(o.aside)+len(b) > limit
+	switch {
+	case o.failed != nil || late:
+	case o.parted && !isReply:
+		o.aside = append(o.aside, b...)
+	default:
 		o.enqueueSmall(b)
 		o.grown(len(b))
 	}

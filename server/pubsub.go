@@ -164,7 +164,7 @@ func (s *session) dropAll() {
 
 func (s *session) confirm(word string, name resp.Reply) {
 	push := resp.NewPush([]resp.Reply{resp.NewBulkString(word), name, resp.NewInt(int64(s.subs.count()))})
-	s.push(&push)
+	s.guard.pushReply(push.Append(nil, int(s.proto.Load())))
 }
 
 // push queues what is no reply to a call. CLIENT REPLY does not hold it back.

@@ -38,6 +38,10 @@ type Config struct {
 	ClusterFace    bool   // speak Redis Cluster; changed by CONFIG SET cluster-face
 	SentinelMaster string // name of the leader in SENTINEL commands, mymaster if empty
 
+	// TrackingMaxLag is how old this node's state may be, at most, while clients may keep what they have read in
+	// their caches: 1.2 s if 0. It is changed by CONFIG SET tracking-max-lag.
+	TrackingMaxLag time.Duration
+
 	LogLevel zap.AtomicLevel // changed by CONFIG SET loglevel
 	Logger   *zap.Logger
 	DataDir  string
@@ -78,6 +82,7 @@ type Server struct {
 	clusterFace atomic.Bool
 	hub         *hub
 	blocked     *blocked
+	tracking    *tracking
 	watch       watch
 
 	ctx    context.Context // ends when the server closes
@@ -120,6 +125,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s.maxClients.Store(int64(cfg.MaxClients))
 	s.keepAlive.Store(keepAliveDefault)
 	s.stats.reset()
+	s.tracking = newTracking(s, cmp.Or(cfg.TrackingMaxLag, maxLagDefault))
 	s.config = newParameters(s)
 	s.routes = newRoutes(table)
 	s.blocked = newBlocked(s)
@@ -139,6 +145,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	go s.stats.sampleUntil(s.ctx, func() int64 { return s.engine.Memory().DataBytes })
 	go s.watchCluster()
 	go s.watchProgress()
+	go s.tracking.watch(s.ctx)
 	return redcon.Serve(&guardListener{Listener: ln, server: s}, serveCommands, s.accept, s.closed)
 }
 

@@ -39,8 +39,11 @@ type session struct {
 	replies  replyMode
 	skip     bool // CLIENT REPLY SKIP: the next reply is not sent
 	leaving  bool // nothing further is executed
+	inReply  int  // see beginReply
+	parted   bool // a part of a reply was sent
 	subs     subscriptions
 	multi    transaction
+	tracker  *tracker // nil until CLIENT TRACKING ON
 
 	// A pipeline borrows this; an idle session has none.
 	*workspace
@@ -129,6 +132,9 @@ func (s *session) execute(commands []redcon.Command) {
 	for len(commands) > 0 && !s.leaving && !s.killed.Load() {
 		commands = commands[s.segment(commands):]
 	}
+	if s.leaving { // who gets the last reply must not find this client any more
+		s.guard.closing.Store(true)
+	}
 	s.flush()
 	if s.leaving {
 		_ = s.guard.Close()
@@ -185,6 +191,8 @@ const streamedMax = 4 << 20
 func (s *session) stream(reply *resp.Stream) {
 	defer reply.Close()
 	proto := int(s.proto.Load())
+	s.beginReply()
+	defer s.endReply()
 	s.out = reply.AppendHead(s.out, proto)
 	for more := true; more; {
 		var err error
@@ -203,12 +211,30 @@ func (s *session) stream(reply *resp.Stream) {
 	}
 }
 
+// beginReply says that what is flushed until endReply may be parts of one reply.
+func (s *session) beginReply() { s.inReply++ }
+
+func (s *session) endReply() {
+	if s.inReply--; s.inReply == 0 && s.parted {
+		s.flush()
+		s.parted = false
+		s.guard.whole()
+	}
+}
+
 // flush sends the replies so far.
 func (s *session) flush() {
+	if s.inReply > 0 && !s.parted {
+		s.parted = true
+		s.guard.part()
+	}
 	if s.guard.send(s.out) {
 		s.out = nil
 	}
 	s.out = s.out[:0]
+	if s.tracker != nil {
+		s.settle()
+	}
 }
 
 // kill ends the connection at once, whatever it is doing.
@@ -223,6 +249,7 @@ func (s *session) end() {
 	s.cancel()
 	s.dropAll()
 	s.endTransaction()
+	s.server.tracking.disable(s)
 	s.guard.release()
 	s.guard.abandon()
 }

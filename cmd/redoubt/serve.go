@@ -91,7 +91,7 @@ func (*serveCmd) Run(s *nodeFlags) error {
 	stop := make(chan struct{})
 	srv := server.New(server.Config{Listen: s.Listen, Advertise: s.Advertise, MaxClients: s.Maxclients,
 		ProtoMaxBulkLen: int64(s.ProtoMaxBulkLen), MaxMemoryClients: int64(s.MaxmemoryClients), LogLevel: level, Logger: logger, DataDir: s.DataDir,
-		Version: version, ClusterFace: s.ClusterFace, SentinelMaster: s.SentinelMaster, Shutdown: sync.OnceFunc(func() { close(stop) })}, node.Table(), node)
+		Version: version, ClusterFace: s.ClusterFace, SentinelMaster: s.SentinelMaster, TrackingMaxLag: 2 * s.ElectionTimeout, Shutdown: sync.OnceFunc(func() { close(stop) })}, node.Table(), node)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	logger.Info("ready", zap.Uint64("id", node.Status().NodeID), zap.String("clients", ln.Addr().String()),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,7 +73,7 @@ func readScript(t *testing.T, file string) []testCase {
 		switch {
 		case line == "" || line[0] == '#':
 		case isName:
-			cases = append(cases, testCase{name: family + ": " + name, remote: family == "session" || family == "multi"})
+			cases = append(cases, testCase{name: family + ": " + name, remote: slices.Contains([]string{"session", "multi", "tracking"}, family)})
 		case len(cases) == 0:
 			t.Fatalf("%s:%d: a call before the first case", file, n+1)
 		default:

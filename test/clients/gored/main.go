@@ -1,6 +1,6 @@
 // Command gored drives a Redoubt cluster through go-redis and rueidis: it checks commands
 // on every node, writes a load whose outcomes it journals, through every node or through a
-// client that follows the leader, and verifies a journal.
+// client that follows the leader, reads through clients that cache, and verifies a journal.
 //
 // It is a module of its own so that the product's go.mod names no client library.
 package main
@@ -37,7 +37,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: gored check|write|follow|verify --addrs host:port,... [flags]")
+		return errors.New("usage: gored check|write|follow|cache|verify --addrs host:port,... [flags]")
 	}
 	cfg, err := parse(args[0], args[1:])
 	if err != nil {
@@ -52,6 +52,8 @@ func run(args []string) error {
 		return write(ctx, cfg)
 	case "follow":
 		return follow(ctx, cfg)
+	case "cache":
+		return cache(ctx, cfg)
 	case "verify":
 		return verify(ctx, cfg)
 	}
