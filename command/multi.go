@@ -14,15 +14,15 @@ var transactionCommands = []Spec{
 	{Name: "EXEC", Arity: 1, Flags: NoScript | Loading | Stale | SkipSlowlog, Group: GroupTransactions,
 		Categories: CatTransaction, Since: "1.2.0", Complexity: "that of the queued calls",
 		Summary: "Executes the queued calls, at one place of the log and with nothing in between.",
-		Differs: "Calls that are not about keys (SUBSCRIBE, CONFIG and such) are executed after all that are. A transaction may be " +
-			"as large as one request (proto-max-bulk-len and 1 MB)."},
+		Differs: "Calls that are not about keys (SUBSCRIBE, CONFIG and such) are executed after all that are. MIGRATE can't be queued. " +
+			"A transaction may be as large as one request (proto-max-bulk-len and 1 MB)."},
 	{Name: "DISCARD", Arity: 1, Flags: multiFlags, Group: GroupTransactions, Categories: CatTransaction, Since: "2.0.0",
 		Complexity: "O(N), N queued calls", Summary: "Forgets the queued calls and the watched keys."},
 	{Name: "WATCH", Arity: -2, Flags: multiFlags, Keys: Keys{{Flags: KeyRO, First: 1, Last: -1, Step: 1}},
 		Group: GroupTransactions, Categories: CatTransaction, Since: "2.2.0", Complexity: "O(N), N keys",
 		Summary: "Has the next EXEC do nothing if one of the keys has changed by then.",
 		Differs: "A key that did not exist and was made and deleted since counts as unchanged, and so does one of a database that " +
-			"SWAPDB has brought back."},
+			"SWAPDB has brought back. What changes the groups of a stream changes its key."},
 	{Name: "UNWATCH", Arity: 1, Flags: multiFlags, Group: GroupTransactions, Categories: CatTransaction, Since: "2.2.0",
 		Complexity: "O(1)", Summary: "Forgets the watched keys."},
 	{Name: "WATCHED", Arity: -2, Flags: ReadOnly | Internal, Group: GroupTransactions, Since: "0.4.0",
