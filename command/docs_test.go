@@ -31,7 +31,6 @@ var unsupported = []struct{ names, why string }{
 	{"multi exec discard watch unwatch", "Not yet: transactions."},
 	{"eval eval_ro evalsha evalsha_ro script fcall fcall_ro function", "Not yet: scripts."},
 	{"blpop brpop blmove brpoplpush blmpop bzpopmin bzpopmax bzmpop", "Not yet: blocking commands."},
-	{"publish spublish ssubscribe sunsubscribe pubsub", "Not yet: messages between clients."},
 	{"client|caching client|getredir client|tracking client|trackinginfo", "Not yet: client-side caching."},
 	{"acl", "Not yet: users and their rights."},
 	{"slowlog latency monitor", "Not yet: looking into a running server."},

@@ -53,6 +53,8 @@ var (
 
 func newParameters(s *Server) *parameters {
 	p := &parameters{byName: map[string]*parameter{}}
+	limits := bufferLimits(&s.limits.pushed)
+	p.all, p.byName[limits.name] = append(p.all, limits), limits
 	for _, list := range [][]parameter{liveParameters(s), settings(), fixedParameters(s), tuningParameters()} {
 		for _, param := range list {
 			p.all = append(p.all, &param)
@@ -127,8 +129,6 @@ func fixedParameters(s *Server) []parameter {
 		fixed("appendfsync", "always"),
 		fixed("appendonly", "yes"),
 		fixed("bind", host),
-		fixed("client-output-buffer-limit",
-			fmt.Sprintf("normal %d 0 0 slave 0 0 0 pubsub %d 0 0", queuedMax, pushedMax)),
 		immutable("cluster-enabled", ""), // see configValue
 		immutable("daemonize", "no"),
 		immutable("databases", strconv.Itoa(fsm.Databases)),

@@ -9,8 +9,8 @@ var _ fsm.Observer = effects{}
 
 // Wants is part of fsm.Observer.
 func (e effects) Wants() fsm.Wants {
-	channels, patterns := e.server.hub.counts()
-	return fsm.Wants{Messages: channels+patterns > 0}
+	h := e.server.hub
+	return fsm.Wants{Messages: h.count(toChannels)+h.count(toPatterns) > 0}
 }
 
 // Applied is part of fsm.Observer.
@@ -21,4 +21,4 @@ func (e effects) Applied(done *fsm.Effects) {
 }
 
 // Skipped is part of fsm.Observer.
-func (effects) Skipped() {}
+func (e effects) Skipped() { e.server.cutOff(0) }

@@ -141,8 +141,7 @@ func TestSubscriptions(t *testing.T) {
 	c.want("+RESET\r\n+PONG\r\n")
 	three.Close()
 	eventually(t, "the hub forgets who is gone", func() bool {
-		channels, patterns := s.hub.counts()
-		return channels+patterns == 0
+		return s.hub.count(toChannels)+s.hub.count(toPatterns) == 0
 	})
 }
 

@@ -27,6 +27,8 @@ type fakeEngine struct {
 	entered  chan struct{} // told when Do waits
 	status   command.Status
 	packing  fsm.Packing
+	sent     [][]byte         // what was broadcast
+	audience command.Audience // who hears what others broadcast
 	snapshot func(ctx context.Context) error
 }
 
@@ -115,6 +117,18 @@ func (e *fakeEngine) Status() command.Status {
 }
 
 func (e *fakeEngine) Observe(fsm.Observer) {}
+
+func (e *fakeEngine) Broadcast(message []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sent = append(e.sent, message)
+}
+
+func (e *fakeEngine) Listen(a command.Audience) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.audience = a
+}
 
 func (e *fakeEngine) Memory() fsm.Memory {
 	return e.Status().FSM.Memory

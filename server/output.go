@@ -13,10 +13,7 @@ const (
 	// queuedMax bounds, in bytes, the replies that wait for a client who does not read them.
 	queuedMax = 256 << 20
 	// stalledMax is how long a client may read nothing while so much waits for it.
-	stalledMax = time.Minute
-	// pushedMax bounds what waits for a client when messages come that it did not ask for one by one. A
-	// client that is further behind is disconnected.
-	pushedMax   = 32 << 20
+	stalledMax  = time.Minute
 	writePiece  = 1 << 20  // bytes that one blocking write is asked to move
 	queuedPiece = 16 << 10 // bytes that short replies are collected in
 )
@@ -43,6 +40,8 @@ type output struct {
 	queue  [][]byte
 	queued int           // bytes in queue, the piece being written included
 	room   chan struct{} // signalled when queued becomes less
+	pushed *pushLimit    // bounds queued for push; nil: nothing does
+	behind time.Time     // since when more is queued than pushed has as its soft bound
 	done   bool          // finish was called: close when the queue is empty
 	failed error
 }
@@ -136,7 +135,7 @@ func (o *output) queueAll() { o.noTry = true }
 func (o *output) push(b []byte) {
 	o.meter.out.Add(int64(len(b)))
 	o.mu.Lock()
-	late := o.queued+len(b) > pushedMax
+	late := o.pushed != nil && o.pushed.exceeds(o.queued+len(b), &o.behind)
 	if o.failed == nil && !late {
 		o.enqueueSmall(b)
 		o.grown(len(b))
@@ -201,6 +200,9 @@ func (o *output) wrote(n int) {
 		return
 	}
 	o.queued -= n
+	if !o.behind.IsZero() {
+		o.pushed.exceeds(o.queued, &o.behind)
+	}
 	if o.queue[0] = o.queue[0][n:]; len(o.queue[0]) == 0 {
 		o.queue[0] = nil
 		o.queue = o.queue[1:]

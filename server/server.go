@@ -118,10 +118,12 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s.limits.bulkMax.Store(cfg.ProtoMaxBulkLen)
 	s.maxClients.Store(int64(cfg.MaxClients))
 	s.keepAlive.Store(keepAliveDefault)
+	s.limits.pushed.set(pushLimitDefault)
 	s.stats.reset()
 	s.config = newParameters(s)
 	s.routes = newRoutes(table)
 	engine.Observe(effects{s})
+	engine.Listen(audience{s})
 	return s
 }
 
