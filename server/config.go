@@ -48,6 +48,7 @@ var (
 	errBoolValue     = errors.New("argument must be 'yes' or 'no'")
 	errIntValue      = errors.New("argument couldn't be parsed into an integer")
 	errDurationValue = errors.New("argument must be a duration such as 10s or 500ms")
+	errEventClass    = errors.New("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
 	errMemoryValue   = errors.New("argument must be a memory value")
 )
 
@@ -104,6 +105,7 @@ func settings() []parameter {
 		setting("maxmemory-policy", "", oneOf("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 			"allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")),
 		setting("maxmemory-samples", "", integer(1, math.MaxInt32)),
+		setting("notify-keyspace-events", "", eventClasses),
 		setting("set-max-intset-entries", "", count),
 		setting("set-max-listpack-entries", "", count),
 		setting("set-max-listpack-value", "", count),
@@ -134,7 +136,6 @@ func fixedParameters(s *Server) []parameter {
 		immutable("databases", strconv.Itoa(fsm.Databases)),
 		fixed("dir", s.cfg.DataDir),
 		immutable("maxmemory-clients", strconv.FormatInt(s.limits.budget.limit, 10)),
-		fixed("notify-keyspace-events", ""),
 		fixed("port", strconv.Itoa(port)),
 		fixed("protected-mode", "no"),
 		immutable("replicaof", ""),
@@ -396,6 +397,14 @@ func mustInt(checked string) int64 {
 		panic("server: a checked parameter is no integer: " + checked)
 	}
 	return n
+}
+
+// eventClasses reads Redis's letters for classes of events.
+func eventClasses(value string) (string, error) {
+	if _, ok := command.ParseEvents(value); !ok {
+		return "", errEventClass
+	}
+	return value, nil // as it is shown it may say less
 }
 
 func oneOf(names ...string) func(string) (string, error) {
