@@ -48,7 +48,6 @@ var (
 	errBoolValue     = errors.New("argument must be 'yes' or 'no'")
 	errIntValue      = errors.New("argument couldn't be parsed into an integer")
 	errDurationValue = errors.New("argument must be a duration such as 10s or 500ms")
-	errEventClass    = errors.New("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
 	errMemoryValue   = errors.New("argument must be a memory value")
 )
 
@@ -402,7 +401,7 @@ func mustInt(checked string) int64 {
 // eventClasses reads Redis's letters for classes of events.
 func eventClasses(value string) (string, error) {
 	if _, ok := command.ParseEvents(value); !ok {
-		return "", errEventClass
+		return "", redisText("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
 	}
 	return value, nil // as it is shown it may say less
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -14,10 +13,15 @@ type pushLimit struct{ hard, soft, seconds atomic.Int64 }
 
 const pushLimitDefault = "pubsub 33554432 8388608 60"
 
-var (
-	errLimitWords = errors.New("Wrong number of arguments in buffer limit configuration.")
-	errLimitClass = errors.New("Invalid client class specified in buffer limit configuration.")
-	errLimitValue = errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+// redisText is an error with the words that Redis has for it.
+type redisText string
+
+func (e redisText) Error() string { return string(e) }
+
+const (
+	errLimitWords = redisText("Wrong number of arguments in buffer limit configuration.")
+	errLimitClass = redisText("Invalid client class specified in buffer limit configuration.")
+	errLimitValue = redisText("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
 )
 
 // exceeds says whether a client is to be disconnected for whom so many bytes wait. since is when there first were more than
