@@ -176,53 +176,24 @@ func TestPubSub(t *testing.T) {
 	publishing, listening := make(chan struct{}), make(chan struct{})
 	var publishers []*publisher
 	var subscribers []*subscriber
-	var running sync.WaitGroup
+	var running, published sync.WaitGroup
 	for _, p := range c {
-		pub := &publisher{node: p}
-		publishers = append(publishers, pub)
+		publishers = append(publishers, &publisher{node: p})
 	}
 	for _, pub := range publishers {
 		s := &subscriber{t: t, node: pub.node, publishers: publishers, run: make([]int, len(c)), n: make([]int, len(c))}
 		subscribers = append(subscribers, s)
-		running.Add(1)
-		go func() {
-			defer running.Done()
+		running.Go(func() {
 			for s.listen(listening) {
 				s.mu.Lock()
 				s.ended++
 				s.mu.Unlock()
 			}
-		}()
+		})
+		published.Go(func() { pub.run(publishing) })
 	}
-	var published sync.WaitGroup
-	for _, pub := range publishers {
-		published.Add(1)
-		go func() {
-			defer published.Done()
-			pub.run(publishing)
-		}()
-	}
-	more := func() {
-		t.Helper()
-		for _, s := range subscribers {
-			s.mu.Lock()
-			before := s.got
-			s.mu.Unlock()
-			eventually(t, "messages come", func() bool {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				return s.got > before+300
-			})
-		}
-	}
+	more := func() { awaitMessages(t, subscribers) }
 	more()
-	for _, s := range subscribers {
-		s.mu.Lock()
-		if s.ended > 0 {
-			t.Errorf("node %d: a subscriber was disconnected while nothing failed", s.node.id)
-		}
-		s.mu.Unlock()
-	}
 	for _, choose := range []func() *process{
 		func() *process { return c.leader(t) },
 		func() *process { return c.others(c.leader(t))[0] },
@@ -243,25 +214,45 @@ func TestPubSub(t *testing.T) {
 	close(publishing)
 	published.Wait()
 	for _, s := range subscribers {
-		eventually(t, fmt.Sprintf("the subscriber of node %d has the last message of all", s.node.id), func() bool {
-			if s.caughtUp() {
-				return true
-			}
-			for _, p := range c { // one that was disconnected late waits for something new
-				pub := publishers[p.id-1]
-				_, last := pub.published(0)
-				count, _ := pub.published(last)
-				if _, err := p.do("PUBLISH", channelOf(p), fmt.Sprintf("%d:%d", last, count)); err == nil {
-					pub.mu.Lock()
-					pub.acked[last]++
-					pub.mu.Unlock()
-				}
-			}
-			time.Sleep(50 * time.Millisecond)
-			return s.caughtUp()
-		})
-		t.Logf("node %d: %d messages, %d connections ended", s.node.id, s.got, s.ended)
+		s.awaitLast()
 	}
 	close(listening)
 	running.Wait()
+}
+
+// awaitMessages waits until every subscriber has got more.
+func awaitMessages(t *testing.T, subscribers []*subscriber) {
+	t.Helper()
+	for _, s := range subscribers {
+		got := func() int {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.got
+		}
+		before := got()
+		eventually(t, "messages come", func() bool { return got() > before+300 })
+	}
+}
+
+// awaitLast waits until the subscriber has what every publisher published last. One that was disconnected late waits for
+// something new.
+func (s *subscriber) awaitLast() {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("the subscriber of node %d has the last message of all", s.node.id), func() bool {
+		if s.caughtUp() {
+			return true
+		}
+		for _, pub := range s.publishers {
+			_, last := pub.published(0)
+			count, _ := pub.published(last)
+			if _, err := pub.node.do("PUBLISH", channelOf(pub.node), fmt.Sprintf("%d:%d", last, count)); err == nil {
+				pub.mu.Lock()
+				pub.acked[last]++
+				pub.mu.Unlock()
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+		return s.caughtUp()
+	})
+	s.t.Logf("node %d: %d messages, %d connections ended", s.node.id, s.got, s.ended)
 }
