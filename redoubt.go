@@ -56,6 +56,7 @@ type Node struct {
 	growing  growing
 	logger   *zap.Logger
 	broken   chan error // a failure of the log in the background
+	audience atomic.Pointer[command.Audience]
 
 	clock        func() time.Duration // monotonic
 	freshAt      atomic.Int64         // on clock, see keepFresh; 0: never
@@ -227,7 +228,7 @@ func (n *Node) join(cfg Config) error {
 		Wall: n.platform.wall, Clock: n.platform.clock, Rand: n.platform.rand,
 		TickInterval: tick, HeartbeatTicks: ticksPerHeartbeat, ElectionTicks: int(cfg.ElectionTimeout / tick),
 		RequestTimeout: cfg.RequestTimeout, SnapshotLogBytes: cfg.SnapshotLogBytes,
-		Space: n.space.Level, Check: n.checkPayload, Lease: cfg.Reads != ReadsLinearizable})
+		Space: n.space.Level, Check: n.checkPayload, Lease: cfg.Reads != ReadsLinearizable, Audience: listener{n}})
 	if err != nil {
 		return errors.Join(err, transport.Close())
 	}

@@ -82,20 +82,18 @@ func bitField(tx *fsm.Txn, args [][]byte, readOnly bool) resp.Reply {
 	case row != nil:
 		value = row.Value
 	}
-	changed := row == nil || len(value) > len(row.Value)
-	replies := make([]resp.Reply, len(ops))
+	replies, changed := make([]resp.Reply, len(ops)), false
+	grows := lastBit >= 0 && hasGrown(row, value)
 	for i := range ops {
-		op := &ops[i]
-		if op.kind == fieldGet {
-			replies[i] = op.do(value)
-			continue
-		}
-		before := readField(value, op.offset, op.width)
-		replies[i] = op.do(value)
-		changed = changed || before != readField(value, op.offset, op.width)
+		var change bool
+		replies[i], change = ops[i].do(value)
+		changed = changed || change || grows && ops[i].kind != fieldGet && replies[i].Kind != resp.Null
 	}
-	if lastBit >= 0 && changed { // else the key counts as unchanged for those who watch it
+	if lastBit >= 0 && (changed || hasGrown(row, value)) { // else the key counts as unchanged for those who watch it
 		keepString(tx, args[1], value, keepExpiry(row))
+	}
+	if changed {
+		tx.Notify(fsm.EventString, "setbit", args[1])
 	}
 	return resp.NewArray(replies)
 }
@@ -165,10 +163,10 @@ func (o *fieldOp) parse(args [][]byte) resp.Reply {
 }
 
 // do executes the operation on a string, which is as long as it has to be for what is written.
-func (o *fieldOp) do(value []byte) resp.Reply {
+func (o *fieldOp) do(value []byte) (reply resp.Reply, changed bool) {
 	old := o.signExtend(readField(value, o.offset, o.width))
 	if o.kind == fieldGet {
-		return resp.NewInt(old)
+		return resp.NewInt(old), false
 	}
 	base := old
 	if o.kind == fieldSet {
@@ -176,13 +174,13 @@ func (o *fieldOp) do(value []byte) resp.Reply {
 	}
 	next, fits := o.add(base)
 	if !fits && o.overflow == fieldFail {
-		return resp.Nil
+		return resp.Nil, false
 	}
 	writeField(value, o.offset, o.width, uint64(next))
 	if o.kind == fieldSet {
-		return resp.NewInt(old)
+		return resp.NewInt(old), next != old
 	}
-	return resp.NewInt(next)
+	return resp.NewInt(next), next != old
 }
 
 // signExtend makes a number of the bits of a field.

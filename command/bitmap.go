@@ -76,6 +76,9 @@ func grown(row *fsm.Row, lastBit int64) []byte {
 	return value
 }
 
+// hasGrown says whether a changed string is longer than what was in the row.
+func hasGrown(row *fsm.Row, value []byte) bool { return row == nil || len(value) > len(row.Value) }
+
 func cmdSetBit(tx *fsm.Txn, args [][]byte) resp.Reply {
 	offset, bad := parseBitOffset(args[2], 0)
 	if bad.IsError() {
@@ -93,8 +96,9 @@ func cmdSetBit(tx *fsm.Txn, args [][]byte) resp.Reply {
 	shift := 7 - offset&7
 	old := value[offset/8] >> shift & 1
 	value[offset/8] ^= (old ^ byte(on)) << shift
-	if row == nil || len(value) > len(row.Value) || old != byte(on) { // else the key counts as unchanged for those who watch it
+	if old != byte(on) || hasGrown(row, value) { // else the key counts as unchanged for those who watch it
 		keepString(tx, args[1], value, keepExpiry(row))
+		tx.Notify(fsm.EventString, "setbit", args[1])
 	}
 	return resp.NewInt(int64(old))
 }
@@ -279,7 +283,7 @@ func cmdBitOp(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	if longest == 0 {
-		tx.Delete(args[2])
+		remove(tx, args[2])
 		return resp.NewInt(0)
 	}
 	out := make([]byte, longest)
@@ -293,6 +297,7 @@ func cmdBitOp(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	keepString(tx, args[2], out, 0)
+	tx.Notify(fsm.EventString, "set", args[2])
 	return resp.NewInt(int64(longest))
 }
 

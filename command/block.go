@@ -253,7 +253,7 @@ func blockingPop(tx *fsm.Txn, args [][]byte, head bool) resp.Reply {
 		case bad.IsError():
 			return bad
 		case l.Len() > 0:
-			return resp.ArrayOf(resp.NewBulk(key), popOne(l, head))
+			return resp.ArrayOf(resp.NewBulk(key), popOne(tx, key, l, head))
 		}
 	}
 	return resp.NilArray
@@ -307,7 +307,7 @@ func blockingZPop(tx *fsm.Txn, args [][]byte, highest bool) resp.Reply {
 	case z == nil:
 		return resp.NilArray
 	}
-	return resp.NewArray(append([]resp.Reply{resp.NewBulk(key)}, popScored(z, highest, 1)...))
+	return resp.NewArray(append([]resp.Reply{resp.NewBulk(key)}, popScored(tx, key, z, highest, 1)...))
 }
 
 func cmdBZMPop(tx *fsm.Txn, args [][]byte) resp.Reply {
@@ -325,5 +325,5 @@ func cmdBZMPop(tx *fsm.Txn, args [][]byte) resp.Reply {
 	case z == nil:
 		return resp.NilArray
 	}
-	return zmpopReply(key, popScored(z, highest, count))
+	return zmpopReply(key, popScored(tx, key, z, highest, count))
 }

@@ -29,7 +29,6 @@ const redisCommands = "../test/compat/testdata/commands.golden"
 // unsupported says why a command, and all of its subcommands, are not in the table.
 var unsupported = []struct{ names, why string }{
 	{"eval eval_ro evalsha evalsha_ro script fcall fcall_ro function", "Not yet: scripts."},
-	{"publish spublish ssubscribe sunsubscribe pubsub", "Not yet: messages between clients."},
 	{"acl", "Not yet: users and their rights."},
 	{"slowlog latency monitor", "Not yet: looking into a running server."},
 	{"bgrewriteaof", "There is no append-only file: the log is cut by snapshots."},

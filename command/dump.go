@@ -150,13 +150,17 @@ func cmdRestore(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if !known {
 		return errDumpFormat
 	}
-	tx.Delete(key)
+	deleted := tx.Delete(key)
 	if at != 0 && at <= tx.Now() {
+		if deleted {
+			tx.Notify(fsm.EventGeneric, "del", key)
+		}
 		return resp.OK
 	}
 	kind.restore(tx, key, v)
 	if at != 0 {
 		tx.SetExpire(key, at)
 	}
+	tx.Notify(fsm.EventGeneric, "restore", key)
 	return resp.OK
 }

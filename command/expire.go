@@ -98,10 +98,11 @@ func expire(tx *fsm.Txn, args [][]byte, name string, unit, base int64) resp.Repl
 // expireKey sets the expiry of a key that exists, or deletes it at once when that has passed.
 func expireKey(tx *fsm.Txn, key []byte, at int64) {
 	if at <= tx.Now() {
-		tx.Delete(key)
+		remove(tx, key)
 		return
 	}
 	tx.SetExpire(key, at)
+	tx.Notify(fsm.EventGeneric, "expire", key)
 }
 
 // expireConditions are the options of EXPIRE; they may come together as far as they agree.
@@ -169,13 +170,17 @@ func expiryOf(tx *fsm.Txn, key []byte, unit, base int64) resp.Reply {
 	return resp.NewInt(int64((left + uint64(unit)/2) / uint64(unit)))
 }
 
-func cmdPersist(tx *fsm.Txn, args [][]byte) resp.Reply {
-	row := tx.Lookup(args[1])
+func cmdPersist(tx *fsm.Txn, args [][]byte) resp.Reply { return intOf(persist(tx, args[1])) }
+
+// persist lets a key stay for good, and says whether it would have expired.
+func persist(tx *fsm.Txn, key []byte) bool {
+	row := tx.Lookup(key)
 	if row == nil || row.ExpireAt == 0 {
-		return resp.NewInt(0)
+		return false
 	}
-	tx.SetExpire(args[1], 0)
-	return resp.NewInt(1)
+	tx.SetExpire(key, 0)
+	tx.Notify(fsm.EventGeneric, "persist", key)
+	return true
 }
 
 func cmdSweepExpired(tx *fsm.Txn, args [][]byte) resp.Reply {

@@ -172,8 +172,11 @@ func (s *geoSearch) run(tx *fsm.Txn, args [][]byte, first int) resp.Reply {
 			members[i].Score = p.distance / s.shape.unit
 		}
 	}
-	tx.StoreZSet(s.store, members)
-	return resp.NewInt(int64(len(members)))
+	event := "georadiusstore"
+	if s.storeAll {
+		event = "geosearchstore"
+	}
+	return storeZSet(tx, s.store, members, event)
 }
 
 // option takes an option, and returns how many words it has.

@@ -94,6 +94,7 @@ func cmdHSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	h.Save()
+	tx.Notify(fsm.EventHash, "hset", args[1])
 	if multiple {
 		return resp.OK
 	}
@@ -110,6 +111,7 @@ func cmdHSetNX(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	h.Set(args[2], args[3])
 	h.Save()
+	tx.Notify(fsm.EventHash, "hset", args[1])
 	return resp.NewInt(1)
 }
 
@@ -153,6 +155,9 @@ func cmdHDel(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	h.Save()
+	if deleted > 0 {
+		shrunk(tx, fsm.EventHash, "hdel", args[1], h.Len())
+	}
 	return resp.NewInt(deleted)
 }
 
@@ -239,6 +244,7 @@ func cmdHIncrBy(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	h.Set(args[2], formatInt(sum))
 	h.Save()
+	tx.Notify(fsm.EventHash, "hincrby", args[1])
 	return resp.NewInt(sum)
 }
 
@@ -269,6 +275,7 @@ func cmdHIncrByFloat(tx *fsm.Txn, args [][]byte) resp.Reply {
 	text := formatFloat(sum)
 	h.Set(args[2], text)
 	h.Save()
+	tx.Notify(fsm.EventHash, "hincrbyfloat", args[1])
 	return resp.NewBulk(text)
 }
 

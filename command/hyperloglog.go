@@ -59,10 +59,11 @@ func changeableHLL(row *fsm.Row) []byte {
 	return bytes.Clone(row.Value)
 }
 
-// keepHLL stores a HyperLogLog that was changed.
+// keepHLL stores a HyperLogLog that was changed; a merge is told as an addition, too.
 func keepHLL(tx *fsm.Txn, key, value []byte, row *fsm.Row) {
 	value[hllStale] |= hllStaleBit
 	keepString(tx, key, value, keepExpiry(row))
+	tx.Notify(fsm.EventString, "pfadd", key)
 }
 
 func cmdPFAdd(tx *fsm.Txn, args [][]byte) resp.Reply {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"redoubt/resp"
@@ -260,7 +261,7 @@ func (t *Table) getKeys(call [][]byte, withFlags bool) resp.Reply {
 	switch {
 	case spec == nil || spec.Flags&Internal != 0:
 		return errGetKeysCommand
-	case len(spec.Keys) == 0:
+	case !slices.ContainsFunc(spec.Keys, func(k KeySpec) bool { return k.Flags&NotKey == 0 }):
 		return errGetKeysNone
 	case !spec.arityFits(len(call)):
 		return errGetKeysArity

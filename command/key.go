@@ -70,7 +70,7 @@ var keyCommands = []Spec{
 func cmdDel(tx *fsm.Txn, args [][]byte) resp.Reply {
 	var deleted int64
 	for _, key := range args[1:] {
-		if tx.Delete(key) {
+		if remove(tx, key) {
 			deleted++
 		}
 	}
@@ -129,7 +129,7 @@ func cmdRename(tx *fsm.Txn, args [][]byte) resp.Reply {
 		return errNoSuchKey
 	}
 	if !bytes.Equal(args[1], args[2]) {
-		tx.Rename(args[1], args[2])
+		rename(tx, args[1], args[2])
 	}
 	return resp.OK
 }
@@ -141,8 +141,14 @@ func cmdRenameNX(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if tx.Lookup(args[2]) != nil { // which is so when the names are the same, too
 		return resp.NewInt(0)
 	}
-	tx.Rename(args[1], args[2])
+	rename(tx, args[1], args[2])
 	return resp.NewInt(1)
+}
+
+func rename(tx *fsm.Txn, from, to []byte) {
+	tx.Rename(from, to)
+	tx.Notify(fsm.EventGeneric, "rename_from", from)
+	tx.Notify(fsm.EventGeneric, "rename_to", to)
 }
 
 func cmdCopy(tx *fsm.Txn, args [][]byte) resp.Reply {
@@ -168,6 +174,8 @@ func cmdCopy(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if row == nil || !putInto(tx, db, args[2], row, replace) {
 		return resp.NewInt(0)
 	}
+	defer tx.Use(tx.Use(db))
+	tx.Notify(fsm.EventGeneric, "copy_to", args[2])
 	return resp.NewInt(1)
 }
 
@@ -184,6 +192,9 @@ func cmdMove(tx *fsm.Txn, args [][]byte) resp.Reply {
 		return resp.NewInt(0)
 	}
 	tx.Delete(args[1])
+	tx.Notify(fsm.EventGeneric, "move_from", args[1])
+	defer tx.Use(tx.Use(db))
+	tx.Notify(fsm.EventGeneric, "move_to", args[1])
 	return resp.NewInt(1)
 }
 

@@ -43,11 +43,12 @@ const (
 	KeyUpdate
 	KeyInsert
 	KeyDelete
+	NotKey        // a channel: no key, but belongs to a slot as one does
 	KeyIncomplete // there may be keys that the spec does not tell
 	KeyVariable   // the flags depend on the arguments
 )
 
-var keyFlagNames = []string{"RO", "RW", "OW", "RM", "access", "update", "insert", "delete",
+var keyFlagNames = []string{"RO", "RW", "OW", "RM", "access", "update", "insert", "delete", "not_key",
 	"incomplete", "variable_flags"}
 
 // Names returns Redis's names of the flags.

@@ -100,7 +100,22 @@ func push(tx *fsm.Txn, args [][]byte, head, onlyExisting bool) resp.Reply {
 	}
 	l.Push(head, args[2:]...)
 	l.Save()
+	tx.Notify(fsm.EventList, pushEvent(head), args[1])
 	return resp.NewInt(l.Len())
+}
+
+func pushEvent(head bool) string {
+	if head {
+		return "lpush"
+	}
+	return "rpush"
+}
+
+func popEvent(head bool) string {
+	if head {
+		return "lpop"
+	}
+	return "rpop"
 }
 
 func cmdLPop(tx *fsm.Txn, args [][]byte) resp.Reply { return pop(tx, args, true) }
@@ -108,7 +123,7 @@ func cmdRPop(tx *fsm.Txn, args [][]byte) resp.Reply { return pop(tx, args, false
 
 func pop(tx *fsm.Txn, args [][]byte, head bool) resp.Reply {
 	if len(args) > 3 {
-		return wrongArity(map[bool]string{true: "lpop", false: "rpop"}[head])
+		return wrongArity(popEvent(head))
 	}
 	count, none := int64(1), resp.Nil
 	if len(args) == 3 {
@@ -125,20 +140,21 @@ func pop(tx *fsm.Txn, args [][]byte, head bool) resp.Reply {
 	case l.Len() == 0:
 		return none
 	case len(args) == 3:
-		return popSome(l, head, count)
+		return popSome(tx, args[1], l, head, count)
 	}
-	return popOne(l, head)
+	return popOne(tx, args[1], l, head)
 }
 
 // popOne takes the element at an end out of a list that is not empty.
-func popOne(l *fsm.ListValue, head bool) resp.Reply {
+func popOne(tx *fsm.Txn, key []byte, l *fsm.ListValue, head bool) resp.Reply {
 	value := l.Pop(head)
 	l.Save()
+	shrunk(tx, fsm.EventList, popEvent(head), key, l.Len())
 	return resp.NewBulk(value)
 }
 
 // popSome takes up to count elements at an end out of a list, from the end on.
-func popSome(l *fsm.ListValue, head bool, count int64) resp.Reply {
+func popSome(tx *fsm.Txn, key []byte, l *fsm.ListValue, head bool, count int64) resp.Reply {
 	count = min(count, l.Len())
 	first := int64(0)
 	if !head {
@@ -151,6 +167,9 @@ func popSome(l *fsm.ListValue, head bool, count int64) resp.Reply {
 		l.Trim(0, l.Len()-count)
 	}
 	l.Save()
+	if count > 0 {
+		shrunk(tx, fsm.EventList, popEvent(head), key, l.Len())
+	}
 	return values
 }
 
@@ -218,7 +237,7 @@ func popFirst(tx *fsm.Txn, keys [][]byte, head bool, count int64) resp.Reply {
 		case bad.IsError():
 			return bad
 		case l.Len() > 0:
-			return resp.ArrayOf(resp.NewBulk(key), popSome(l, head, count))
+			return resp.ArrayOf(resp.NewBulk(key), popSome(tx, key, l, head, count))
 		}
 	}
 	return resp.NilArray
@@ -253,6 +272,8 @@ func moveElement(tx *fsm.Txn, source, destination []byte, fromHead, toHead bool)
 		value := from.Pop(fromHead)
 		from.Push(toHead, value)
 		from.Save()
+		tx.Notify(fsm.EventList, pushEvent(toHead), destination)
+		tx.Notify(fsm.EventList, popEvent(fromHead), source)
 		return resp.NewBulk(value)
 	}
 	to, bad := lookupList(tx, destination)
@@ -262,7 +283,9 @@ func moveElement(tx *fsm.Txn, source, destination []byte, fromHead, toHead bool)
 	value := from.Pop(fromHead)
 	to.Push(toHead, value)
 	to.Save()
+	tx.Notify(fsm.EventList, pushEvent(toHead), destination)
 	from.Save()
+	shrunk(tx, fsm.EventList, popEvent(fromHead), source, from.Len())
 	return resp.NewBulk(value)
 }
 
@@ -338,9 +361,13 @@ func cmdLTrim(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
+	if l.Len() == 0 {
+		return resp.OK
+	}
 	l.Touch() // also when all elements are kept
 	l.Trim(within(first, last, l.Len()))
 	l.Save()
+	shrunk(tx, fsm.EventList, "ltrim", args[1], l.Len())
 	return resp.OK
 }
 
@@ -385,6 +412,7 @@ func cmdLSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	l.Set(index, args[3])
 	l.Save()
+	tx.Notify(fsm.EventList, "lset", args[1])
 	return resp.OK
 }
 
@@ -417,6 +445,9 @@ func cmdLInsert(tx *fsm.Txn, args [][]byte) resp.Reply {
 		length = l.Len()
 	}
 	l.Save()
+	if at >= 0 {
+		tx.Notify(fsm.EventList, "linsert", args[1])
+	}
 	return resp.NewInt(length)
 }
 
@@ -435,6 +466,9 @@ func cmdLRem(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	removed := l.Remove(args[3], limit, count < 0)
 	l.Save()
+	if removed > 0 {
+		shrunk(tx, fsm.EventList, "lrem", args[1], l.Len())
+	}
 	return resp.NewInt(removed)
 }
 

@@ -23,6 +23,8 @@ type machine struct {
 	now   int64
 	db    int
 
+	told told
+
 	failed bool // an entry was not applied, after which nothing works
 }
 
@@ -32,12 +34,13 @@ func newMachine(t testing.TB, custom ...Spec) *machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec,
+	m := &machine{t: t, table: table, now: startTime}
+	state, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec, Observer: &m.told,
 		Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &machine{t: t, table: table, fsm: state, now: startTime}
+	m.fsm = state
 	t.Cleanup(func() {
 		if err := state.Close(); err != nil && !m.failed {
 			t.Error(err)

@@ -119,7 +119,7 @@ func cmdMigrateDel(tx *fsm.Txn, args [][]byte) resp.Reply {
 	for i := 1; i+1 < len(args); i += 2 {
 		row, reply := tx.Lookup(args[i]), resp.NewInt(0)
 		if version, ok := parseInt(args[i+1]); ok && row != nil && row.Version == uint64(version) {
-			tx.Delete(args[i])
+			remove(tx, args[i])
 			reply = resp.NewInt(1)
 		}
 		replies = append(replies, reply)

@@ -99,6 +99,9 @@ func cmdSAdd(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	s.Save()
+	if added > 0 {
+		tx.Notify(fsm.EventSet, "sadd", args[1])
+	}
 	return resp.NewInt(added)
 }
 
@@ -114,6 +117,9 @@ func cmdSRem(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	s.Save()
+	if removed > 0 {
+		shrunk(tx, fsm.EventSet, "srem", args[1], s.Len())
+	}
 	return resp.NewInt(removed)
 }
 
@@ -134,11 +140,15 @@ func cmdSMove(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	from.Remove(args[3])
 	from.Save()
+	shrunk(tx, fsm.EventSet, "srem", args[1], from.Len())
 	if to.Len() == 0 {
 		to.Expect(args[3], 1)
 	}
-	to.Add(args[3])
+	added := to.Add(args[3])
 	to.Save()
+	if added {
+		tx.Notify(fsm.EventSet, "sadd", args[2])
+	}
 	return resp.NewInt(1)
 }
 
@@ -230,9 +240,12 @@ func popMembers(tx *fsm.Txn, s *fsm.SetValue, count int64) []resp.Reply {
 	out := []resp.Reply{}
 	switch n := s.Len(); {
 	case count == 0 || n == 0:
+		return out
 	case count >= n:
 		out = bulks(slices.Values(intsFirst(tx, collect(s.All))))
 		tx.Delete(s.Key())
+		shrunk(tx, fsm.EventSet, "spop", s.Key(), 0)
+		return out
 	case (n-count)*manyTimes > count:
 		for _, rank := range sample(tx, n, count) {
 			out = append(out, resp.NewBulk(s.At(rank)))
@@ -247,6 +260,7 @@ func popMembers(tx *fsm.Txn, s *fsm.SetValue, count int64) []resp.Reply {
 		s.Retain(left, func(member []byte) { out = append(out, resp.NewBulk(member)) })
 		s.Save()
 	}
+	tx.Notify(fsm.EventSet, "spop", s.Key())
 	return out
 }
 

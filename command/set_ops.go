@@ -175,15 +175,17 @@ func cmdSInterStore(tx *fsm.Txn, args [][]byte) resp.Reply {
 		out.Narrow()
 	}
 	out.Fill(slices.Values(members))
-	return storeSet(tx, out)
+	return storeSet(tx, out, "sinterstore")
 }
 
 // storeSet stores a result, or deletes what is at its key when it is empty, and answers with its size.
-func storeSet(tx *fsm.Txn, s *fsm.SetValue) resp.Reply {
+func storeSet(tx *fsm.Txn, s *fsm.SetValue, event string) resp.Reply {
 	if s.Len() == 0 {
-		tx.Delete(s.Key())
+		remove(tx, s.Key())
+		return resp.NewInt(0)
 	}
 	s.Save()
+	tx.Notify(fsm.EventSet, event, s.Key())
 	return resp.NewInt(s.Len())
 }
 
@@ -210,7 +212,7 @@ func cmdSUnionStore(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	out := tx.Set(args[1], nil)
 	out.Fill(union(sets))
-	return storeSet(tx, out)
+	return storeSet(tx, out, "sunionstore")
 }
 
 func cmdSDiff(tx *fsm.Txn, args [][]byte) resp.Reply {
@@ -237,11 +239,11 @@ func cmdSDiffStore(tx *fsm.Txn, args [][]byte) resp.Reply {
 	out := tx.Set(args[1], nil)
 	if !takesAway(sets) {
 		out.Fill(difference(sets))
-		return storeSet(tx, out)
+		return storeSet(tx, out, "sdiffstore")
 	}
 	out.Fill(func(yield func(member []byte) bool) { sets[0].All(yield) })
 	for member := range union(sets[1:]) {
 		out.Remove(member)
 	}
-	return storeSet(tx, out)
+	return storeSet(tx, out, "sdiffstore")
 }

@@ -26,7 +26,10 @@ var settings = map[string]func(s *fsm.Settings) *int64{
 	"hll-sparse-max-bytes":      func(s *fsm.Settings) *int64 { return &s.Packing.SparseBytes },
 }
 
-const policyName = "maxmemory-policy"
+const (
+	policyName = "maxmemory-policy"
+	eventsName = "notify-keyspace-events"
+)
 
 // limitOf is the limit that counts: it is never unset any more when it is changed.
 func limitOf(s *fsm.Settings) *fsm.Limit {
@@ -38,6 +41,9 @@ func limitOf(s *fsm.Settings) *fsm.Limit {
 func SettingValue(s fsm.Settings, name string) (value string, ok bool) {
 	if name == policyName {
 		return limitOf(&s).Policy.String(), true
+	}
+	if name == eventsName {
+		return FormatEvents(s.Events), true
 	}
 	number := settings[name]
 	if number == nil {
@@ -51,6 +57,11 @@ func setSetting(s *fsm.Settings, name, value string) bool {
 	if name == policyName {
 		policy, ok := fsm.ParsePolicy(value)
 		limitOf(s).Policy = policy
+		return ok
+	}
+	if name == eventsName {
+		events, ok := ParseEvents(value)
+		s.Events = events
 		return ok
 	}
 	number := settings[name]

@@ -62,8 +62,12 @@ func (s *sortable) slice(from, to int64, back bool) [][]byte {
 
 // storeList stores a list, or deletes what is at its key when there are no elements.
 func storeList(tx *fsm.Txn, key []byte, elements [][]byte) {
-	tx.Delete(key)
+	if len(elements) == 0 {
+		remove(tx, key)
+		return
+	}
 	l := tx.List(key, nil)
 	l.Append(elements...)
 	l.Save()
+	tx.Notify(fsm.EventList, "sortstore", key)
 }

@@ -375,8 +375,12 @@ func cmdXAdd(tx *fsm.Txn, args [][]byte) resp.Reply {
 		return errXAddSmall
 	}
 	s.Add(id, o.fields)
-	o.trim(tx, s)
+	trimmed := o.trim(tx, s)
 	s.Save()
+	tx.Notify(fsm.EventStream, "xadd", args[1])
+	if trimmed > 0 {
+		tx.Notify(fsm.EventStream, "xtrim", args[1])
+	}
 	return idReply(id)
 }
 
@@ -515,6 +519,7 @@ func cmdXDel(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	if deleted > 0 {
 		s.Save()
+		tx.Notify(fsm.EventStream, "xdel", args[1])
 	}
 	return resp.NewInt(deleted)
 }
@@ -534,6 +539,7 @@ func cmdXTrim(tx *fsm.Txn, args [][]byte) resp.Reply {
 	removed := o.trim(tx, s)
 	if removed > 0 {
 		s.Save()
+		tx.Notify(fsm.EventStream, "xtrim", args[1])
 	}
 	return resp.NewInt(removed)
 }
@@ -587,5 +593,6 @@ func cmdXSetID(tx *fsm.Txn, args [][]byte) resp.Reply {
 		s.MaxDeleted = maxDeleted
 	}
 	s.Save()
+	tx.Notify(fsm.EventStream, "xsetid", args[1])
 	return resp.OK
 }

@@ -200,7 +200,7 @@ func cmdXClaim(tx *fsm.Txn, args [][]byte) resp.Reply {
 		g.LastID = o.lastID
 		g.Save()
 	}
-	c := seenConsumer(tx, g, args[3])
+	c := seenConsumer(tx, args[1], g, args[3])
 	elems := []resp.Reply{}
 	for _, id := range o.ids {
 		p, pending := g.FindPending(id)
@@ -289,7 +289,7 @@ func cmdXAutoClaim(tx *fsm.Txn, args [][]byte) resp.Reply {
 	case g == nil:
 		return noKeyOrGroup(args[1], args[2])
 	}
-	c := seenConsumer(tx, g, args[3])
+	c := seenConsumer(tx, args[1], g, args[3])
 	claimed, deleted, next := o.claim(tx, s, g, c)
 	c.Save()
 	s.Save()

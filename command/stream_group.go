@@ -133,6 +133,7 @@ func cmdXGroupCreate(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	s.CreateGroup(args[3], last, o.read)
 	s.Save()
+	tx.Notify(fsm.EventStream, "xgroup-create", args[2])
 	return resp.OK
 }
 
@@ -160,6 +161,7 @@ func cmdXGroupSetID(tx *fsm.Txn, args [][]byte) resp.Reply {
 	g.LastID, g.Read = last, o.read
 	g.Save()
 	s.Save()
+	tx.Notify(fsm.EventStream, "xgroup-setid", args[2])
 	return resp.OK
 }
 
@@ -173,6 +175,7 @@ func cmdXGroupDestroy(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	g.Destroy()
 	s.Save()
+	tx.Notify(fsm.EventStream, "xgroup-destroy", args[2])
 	return resp.NewInt(1)
 }
 
@@ -188,6 +191,7 @@ func cmdXGroupCreateConsumer(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	g.CreateConsumer(args[4], tx.Now())
 	s.Save()
+	tx.Notify(fsm.EventStream, "xgroup-createconsumer", args[2])
 	return resp.NewInt(1)
 }
 
@@ -206,6 +210,7 @@ func cmdXGroupDelConsumer(tx *fsm.Txn, args [][]byte) resp.Reply {
 	pending := c.PendingCount()
 	c.Delete()
 	s.Save()
+	tx.Notify(fsm.EventStream, "xgroup-delconsumer", args[2])
 	return resp.NewInt(pending)
 }
 

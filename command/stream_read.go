@@ -195,7 +195,7 @@ func (o *xreadArgs) read(_ *fsm.Txn, s *fsm.StreamValue, after fsm.StreamID) (en
 // readGroup is XREADGROUP of one stream.
 func (o *xreadArgs) readGroup(tx *fsm.Txn, s *fsm.StreamValue, after fsm.StreamID) (entries []resp.Reply) {
 	g := s.Group(o.group)
-	c := seenConsumer(tx, g, o.consumer)
+	c := seenConsumer(tx, s.Key(), g, o.consumer)
 	switch {
 	case after != newEntries:
 		entries = o.history(tx, s, g, c, after)
@@ -208,10 +208,11 @@ func (o *xreadArgs) readGroup(tx *fsm.Txn, s *fsm.StreamValue, after fsm.StreamI
 }
 
 // seenConsumer returns the consumer with a name, which is made if there is none, and notes that it was here.
-func seenConsumer(tx *fsm.Txn, g *fsm.StreamGroup, name []byte) *fsm.StreamConsumer {
+func seenConsumer(tx *fsm.Txn, key []byte, g *fsm.StreamGroup, name []byte) *fsm.StreamConsumer {
 	c := g.Consumer(name)
 	if c == nil {
 		c = g.CreateConsumer(name, tx.Now())
+		tx.Notify(fsm.EventStream, "xgroup-createconsumer", key)
 	}
 	c.Seen = tx.Now()
 	return c

@@ -200,25 +200,35 @@ func cmdSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if o.keepTTL {
 		expireAt = keepExpiry(old)
 	}
-	setUntil(tx, key, args[2], expireAt)
+	setUntil(tx, key, args[2], expireAt, expireAt != 0 && !o.keepTTL)
 	return reply
 }
 
 // setUntil stores a string that expires at a time, 0 meaning never. A time that has passed
-// deletes the key: nobody could see the new value anyway.
-func setUntil(tx *fsm.Txn, key, value []byte, expireAt int64) {
-	if expireAt != 0 && expireAt <= tx.Now() {
-		tx.Delete(key)
-		return
+// deletes the key: nobody could see the new value anyway. expires says that the time is new, and told of.
+func setUntil(tx *fsm.Txn, key, value []byte, expireAt int64, expires bool) {
+	past := expireAt != 0 && expireAt <= tx.Now()
+	if !past {
+		setString(tx, key, value, expireAt)
+	} else {
+		if !tx.Delete(key) {
+			tx.Notify(fsm.EventNew, "new", key)
+		}
+		tx.Notify(fsm.EventString, "set", key)
 	}
-	putString(tx, key, value, expireAt)
+	if expires {
+		tx.Notify(fsm.EventGeneric, "expire", key)
+	}
+	if past {
+		tx.Notify(fsm.EventExpired, "expired", key)
+	}
 }
 
 func cmdSetNX(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if tx.Lookup(args[1]) != nil {
 		return resp.NewInt(0)
 	}
-	putString(tx, args[1], args[2], 0)
+	setString(tx, args[1], args[2], 0)
 	return resp.NewInt(1)
 }
 
@@ -236,14 +246,14 @@ func setExpiring(tx *fsm.Txn, args [][]byte, e expiry, name string) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
-	setUntil(tx, args[1], args[3], expireAt)
+	setUntil(tx, args[1], args[3], expireAt, true)
 	return resp.OK
 }
 
 func cmdGetSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 	reply := get(tx, args[1])
 	if !reply.IsError() {
-		putString(tx, args[1], args[2], 0)
+		setString(tx, args[1], args[2], 0)
 	}
 	return reply
 }
@@ -251,7 +261,7 @@ func cmdGetSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 func cmdGetDel(tx *fsm.Txn, args [][]byte) resp.Reply {
 	reply := get(tx, args[1])
 	if !reply.IsError() {
-		tx.Delete(args[1])
+		remove(tx, args[1])
 	}
 	return reply
 }
@@ -270,9 +280,7 @@ func cmdGetEX(tx *fsm.Txn, args [][]byte) resp.Reply {
 	case bad.IsError():
 		return bad
 	case o.persist:
-		if tx.Lookup(args[1]).ExpireAt != 0 { // else nobody is to see a change
-			tx.SetExpire(args[1], 0)
-		}
+		persist(tx, args[1])
 	case expireAt != 0:
 		expireKey(tx, args[1], expireAt)
 	}
@@ -294,7 +302,7 @@ func cmdMSet(tx *fsm.Txn, args [][]byte) resp.Reply {
 		return wrongArity("mset")
 	}
 	for i := 1; i < len(args); i += 2 {
-		putString(tx, args[i], args[i+1], 0)
+		setString(tx, args[i], args[i+1], 0)
 	}
 	return resp.OK
 }
@@ -309,7 +317,7 @@ func cmdMSetNX(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	for i := 1; i < len(args); i += 2 {
-		putString(tx, args[i], args[i+1], 0)
+		setString(tx, args[i], args[i+1], 0)
 	}
 	return resp.NewInt(1)
 }
@@ -321,6 +329,7 @@ func cmdAppend(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	if row == nil {
 		putString(tx, args[1], args[2], 0)
+		tx.Notify(fsm.EventString, "append", args[1])
 		return resp.NewInt(int64(len(args[2])))
 	}
 	if len(row.Value)+len(args[2]) > MaxStringBytes {
@@ -329,6 +338,7 @@ func cmdAppend(tx *fsm.Txn, args [][]byte) resp.Reply {
 	value := make([]byte, 0, len(row.Value)+len(args[2]))
 	value = append(append(value, row.Value...), args[2]...)
 	keepString(tx, args[1], value, row.ExpireAt)
+	tx.Notify(fsm.EventString, "append", args[1])
 	return resp.NewInt(int64(len(value)))
 }
 
@@ -370,6 +380,7 @@ func cmdSetRange(tx *fsm.Txn, args [][]byte) resp.Reply {
 	copy(value, old)
 	copy(value[offset:], patch)
 	keepString(tx, args[1], value, keepExpiry(row))
+	tx.Notify(fsm.EventString, "setrange", args[1])
 	return resp.NewInt(int64(len(value)))
 }
 
@@ -445,6 +456,7 @@ func increment(tx *fsm.Txn, key []byte, by int64) resp.Reply {
 		return errOverflow
 	}
 	keepString(tx, key, formatInt(sum), keepExpiry(row))
+	tx.Notify(fsm.EventString, "incrby", key)
 	return resp.NewInt(sum)
 }
 
@@ -471,5 +483,6 @@ func cmdIncrByFloat(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	text := formatFloat(sum)
 	putString(tx, args[1], text, keepExpiry(row))
+	tx.Notify(fsm.EventString, "incrbyfloat", args[1])
 	return resp.NewBulk(text)
 }

@@ -260,6 +260,13 @@ func zadd(tx *fsm.Txn, key []byte, members []fsm.ScoredMember, o zaddOptions) re
 		return reply
 	}
 	z.Save()
+	if added+updated > 0 {
+		event := "zadd"
+		if o.incr {
+			event = "zincr"
+		}
+		tx.Notify(fsm.EventZSet, event, key)
+	}
 	switch {
 	case o.incr:
 		return reply
@@ -281,6 +288,9 @@ func cmdZRem(tx *fsm.Txn, args [][]byte) resp.Reply {
 		}
 	}
 	z.Save()
+	if deleted > 0 {
+		shrunk(tx, fsm.EventZSet, "zrem", args[1], z.Len())
+	}
 	return resp.NewInt(deleted)
 }
 

@@ -21,7 +21,7 @@ func firstZSet(tx *fsm.Txn, keys [][]byte) (*fsm.ZSetValue, []byte, resp.Reply) 
 }
 
 // popScored removes up to so many members from an end of a sorted set and shows them with their scores.
-func popScored(z *fsm.ZSetValue, highest bool, count int64) []resp.Reply {
+func popScored(tx *fsm.Txn, key []byte, z *fsm.ZSetValue, highest bool, count int64) []resp.Reply {
 	n := z.Len()
 	count = min(count, n)
 	elems := make([]resp.Reply, 0, 2*count)
@@ -42,6 +42,11 @@ func popScored(z *fsm.ZSetValue, highest bool, count int64) []resp.Reply {
 		z.DeleteRange(0, count)
 	}
 	z.Save()
+	event := "zpopmin"
+	if highest {
+		event = "zpopmax"
+	}
+	shrunk(tx, fsm.EventZSet, event, key, z.Len())
 	return elems
 }
 
@@ -64,7 +69,7 @@ func zpop(tx *fsm.Txn, args [][]byte, highest bool) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
-	return scoredReply(popScored(z, highest, count), !single)
+	return scoredReply(popScored(tx, args[1], z, highest, count), !single)
 }
 
 func cmdZMPop(tx *fsm.Txn, args [][]byte) resp.Reply {
@@ -79,7 +84,7 @@ func cmdZMPop(tx *fsm.Txn, args [][]byte) resp.Reply {
 	case z == nil:
 		return resp.NilArray
 	}
-	return zmpopReply(key, popScored(z, highest, count))
+	return zmpopReply(key, popScored(tx, key, z, highest, count))
 }
 
 // zmpopReply is that of ZMPOP, where also RESP2 has arrays of two.

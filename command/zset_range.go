@@ -342,7 +342,8 @@ func cmdZRangeStore(tx *fsm.Txn, args [][]byte) resp.Reply {
 		return true
 	})
 	if len(members) == 0 {
-		tx.Delete(args[1])
+		remove(tx, args[1])
+		return resp.NewInt(0)
 	}
 	out := tx.ZSet(args[1], nil)
 	if c.by == byRank { // Redis knows before how many there are
@@ -352,6 +353,7 @@ func cmdZRangeStore(tx *fsm.Txn, args [][]byte) resp.Reply {
 		out.Set(m.Member, m.Score)
 	}
 	out.Save()
+	tx.Notify(fsm.EventZSet, "zrangestore", args[1])
 	return resp.NewInt(int64(len(members)))
 }
 
@@ -380,18 +382,27 @@ func findZRange(tx *fsm.Txn, args [][]byte, by rangeBy) (z *fsm.ZSetValue, from,
 	return z, from, to, bad
 }
 
-func cmdZRemRangeByRank(tx *fsm.Txn, args [][]byte) resp.Reply { return zremRange(tx, args, byRank) }
+func cmdZRemRangeByRank(tx *fsm.Txn, args [][]byte) resp.Reply {
+	return zremRange(tx, args, byRank, "zremrangebyrank")
+}
 
-func cmdZRemRangeByScore(tx *fsm.Txn, args [][]byte) resp.Reply { return zremRange(tx, args, byScore) }
+func cmdZRemRangeByScore(tx *fsm.Txn, args [][]byte) resp.Reply {
+	return zremRange(tx, args, byScore, "zremrangebyscore")
+}
 
-func cmdZRemRangeByLex(tx *fsm.Txn, args [][]byte) resp.Reply { return zremRange(tx, args, byLex) }
+func cmdZRemRangeByLex(tx *fsm.Txn, args [][]byte) resp.Reply {
+	return zremRange(tx, args, byLex, "zremrangebylex")
+}
 
-func zremRange(tx *fsm.Txn, args [][]byte, by rangeBy) resp.Reply {
+func zremRange(tx *fsm.Txn, args [][]byte, by rangeBy, event string) resp.Reply {
 	z, from, to, bad := findZRange(tx, args, by)
 	if bad.IsError() {
 		return bad
 	}
 	z.DeleteRange(from, to)
 	z.Save()
+	if to > from {
+		shrunk(tx, fsm.EventZSet, event, args[1], z.Len())
+	}
 	return resp.NewInt(to - from)
 }

@@ -268,15 +268,24 @@ func cmdZDiffStore(tx *fsm.Txn, args [][]byte) resp.Reply {
 	return combineStore(tx, args, combination{name: "zdiffstore", op: opDiff})
 }
 
+// storeZSet stores a result, or deletes what is at its key when it is empty, and answers with its size.
+func storeZSet(tx *fsm.Txn, key []byte, members []fsm.ScoredMember, event string) resp.Reply {
+	if len(members) == 0 {
+		remove(tx, key)
+		return resp.NewInt(0)
+	}
+	tx.StoreZSet(key, members)
+	tx.Notify(fsm.EventZSet, event, key)
+	return resp.NewInt(int64(len(members)))
+}
+
 // combineStore stores the result of a combination.
 func combineStore(tx *fsm.Txn, args [][]byte, c combination) resp.Reply {
 	c.store = true
 	if bad := c.parse(tx, args[2:]); bad.IsError() {
 		return bad
 	}
-	members := c.result()
-	tx.StoreZSet(args[1], members)
-	return resp.NewInt(int64(len(members)))
+	return storeZSet(tx, args[1], c.result(), c.name)
 }
 
 func cmdZInterCard(tx *fsm.Txn, args [][]byte) resp.Reply {

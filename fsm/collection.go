@@ -134,9 +134,17 @@ func (tx *Txn) Rename(from, to []byte) bool {
 	if row == nil {
 		return false
 	}
-	tx.Keep(to, *row)
+	tx.supplant(to, *row)
 	tx.exchange(tx.space(), keyHash(from), from, Row{}) // the pages stay: they have another owner
 	return true
+}
+
+// supplant is Keep of a row that is another key's, before which Redis deletes what is there.
+func (tx *Txn) supplant(key []byte, row Row) {
+	before := tx.replace(tx.space(), keyHash(key), key, row)
+	if before.exists && (before.expireAt == 0 || !tx.isPast(before.expireAt)) {
+		tx.Notify(EventNew, "new", key)
+	}
 }
 
 // CopyTo stores a copy of row, which is of the current database, under a key of another or the same one.
@@ -144,7 +152,7 @@ func (tx *Txn) CopyTo(db int, key []byte, row Row) {
 	root := row.root()
 	if root == 0 {
 		defer tx.Use(tx.Use(db))
-		tx.Keep(key, row)
+		tx.supplant(key, row)
 		return
 	}
 	from, to := tx.openTrees(row.Value), tx.newTrees()
@@ -157,7 +165,7 @@ func (tx *Txn) CopyTo(db int, key []byte, row Row) {
 	}
 	row.Value = to.value(row.Value[0])
 	defer tx.Use(tx.Use(db))
-	tx.Keep(key, row)
+	tx.supplant(key, row)
 }
 
 // copyPages copies a page of a tree and all below it; the copies have the same numbers.

@@ -57,16 +57,38 @@ func (tx *Txn) Publish(channel, text []byte) {
 
 // Notify tells of an event of a key, as far as the settings of the cluster say that its class is told.
 func (tx *Txn) Notify(class EventClass, event string, key []byte) {
-	wanted := tx.ks.settings.Events
-	if wanted&class == 0 || !tx.write || !tx.told || tx.db == SessionDB {
+	if tx.ks.settings.Events&class != 0 {
+		tx.notify(event, key)
+	}
+}
+
+func (tx *Txn) notify(event string, key []byte) {
+	if !tx.write || !tx.told || tx.db == SessionDB {
 		return
 	}
-	db := strconv.Itoa(tx.db)
+	wanted, db := tx.ks.settings.Events, strconv.Itoa(tx.db)
 	if wanted&EventKeyspace != 0 {
 		tx.Publish(append([]byte("__keyspace@"+db+"__:"), key...), []byte(event))
 	}
 	if wanted&EventKeyevent != 0 {
 		tx.Publish([]byte("__keyevent@"+db+"__:"+event), append([]byte(nil), key...))
+	}
+}
+
+// noteExpired counts and tells that a key was found to be past its time, and was deleted.
+func (tx *Txn) noteExpired(key []byte) {
+	tx.m.expired.Add(1)
+	tx.Notify(EventExpired, "expired", key)
+}
+
+// noteNew tells of a key that has come to be. What was there before may have been past its time.
+func (tx *Txn) noteNew(key []byte, before header) {
+	if before.exists && before.expireAt != 0 && tx.isPast(before.expireAt) {
+		tx.noteExpired(key)
+		before.exists = false
+	}
+	if !before.exists {
+		tx.Notify(EventNew, "new", key)
 	}
 }
 

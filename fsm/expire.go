@@ -130,6 +130,7 @@ func (tx *Txn) sweepKey(d *dueKey) {
 	if before.expireAt != d.at {
 		tx.fail(fmt.Errorf("the expiry table has key %q at %d, its row at %d", shorten(d.key), d.at, before.expireAt))
 	}
+	tx.Notify(EventExpired, "expired", d.key)
 }
 
 // ExpireDue says whether a key's time has passed at now, milliseconds since 1970, so that a sweep

@@ -101,6 +101,7 @@ func (tx *Txn) Evict(key []byte, version uint64) (more bool) {
 	if row != nil && row.Version == version {
 		tx.replace(tx.space(), keyHash(key), key, Row{})
 		tx.m.evicted.Add(1)
+		tx.Notify(EventEvicted, "evicted", key)
 	}
 	return true
 }

@@ -15,6 +15,9 @@ const (
 	groupTree = 1
 )
 
+// Key is where the stream is.
+func (s *StreamValue) Key() []byte { return s.key }
+
 // StreamID is the id of an entry of a stream.
 type StreamID struct{ MS, Seq uint64 }
 

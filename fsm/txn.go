@@ -120,7 +120,7 @@ func (tx *Txn) Lookup(key []byte) *Row {
 	if row.ExpireAt != 0 && tx.isPast(row.ExpireAt) {
 		if tx.write {
 			tx.replace(space, hash, key, Row{})
-			tx.m.expired.Add(1)
+			tx.noteExpired(key)
 		}
 		return nil
 	}
@@ -243,7 +243,7 @@ func (tx *Txn) Keep(key []byte, row Row) {
 func (tx *Txn) Delete(key []byte) bool {
 	h := tx.replace(tx.space(), keyHash(key), key, Row{})
 	if h.exists && h.expireAt != 0 && tx.isPast(h.expireAt) {
-		tx.m.expired.Add(1)
+		tx.noteExpired(key)
 		return false
 	}
 	return h.exists
@@ -281,6 +281,9 @@ func (tx *Txn) exchange(space uint32, hash uint64, key []byte, row Row) (before,
 	before, after = tx.store(space, hash, key, row)
 	tx.ks.dbs[tx.db].count(before, -1)
 	tx.ks.dbs[tx.db].count(after, +1)
+	if after.exists && (!before.exists || before.expireAt != 0) {
+		tx.noteNew(key, before)
+	}
 	return before, after
 }
 

@@ -20,6 +20,7 @@ const (
 	frameCheckResp  = 12
 	frameVerdict    = 13 // tells a member that it is corrupt
 	frameSpace      = 14 // how much room for data there is: the node's, or by the leader the group's
+	frameCast       = 15 // messages beside the log: see cast.go
 )
 
 // forward is the body of a frameForward. The leader of term takes proposals of one origin in the

@@ -82,6 +82,8 @@ type Config struct {
 	// Check refuses payloads that another node forwards and the Machine could not apply: logged, they
 	// would stop every node. nil: none.
 	Check func(payload []byte) error
+	// Audience takes what other members broadcast. nil: nobody does, and nothing is sent either but by Broadcast.
+	Audience Audience
 	// Wall and Clock are the sources of time: the first stamps entries (ms since the epoch), the
 	// second is monotonic and measures the lease. Defaults: the system's.
 	Wall  func() int64
@@ -127,6 +129,7 @@ type Group struct {
 	snapDone  atomic.Pointer[SnapshotResult]
 	incoming  incoming
 	refusals  refusals
+	cast      cast
 
 	book   addressBook
 	asks   atomic.Uint64
@@ -178,6 +181,7 @@ type loopState struct {
 	slow         slowState
 	leadsSince   time.Duration // when this node became leader
 	raiseAt      time.Duration // when the version may be proposed again
+	castTicks    int           // since the last pulse: see cast.go
 }
 
 // Open starts the group. The log and the state machine must hold the same node's data.
@@ -186,8 +190,9 @@ func Open(cfg Config) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.stopped.Add(4)
+	g.stopped.Add(5)
 	go g.runLoop()
+	go g.runCaster()
 	go g.runAppender()
 	go g.runApplier()
 	go g.runMaker()
@@ -210,6 +215,8 @@ func open(cfg Config) (*Group, error) {
 	g := &Group{cfg: cfg, logger: cfg.Logger, origin: cfg.Rand(), makeNow: make(chan struct{}, 1),
 		stop: make(chan struct{}), looping: make(chan struct{}), ended: make(chan struct{}), failed: make(chan struct{})}
 	g.mail.wake = make(chan struct{}, 1)
+	g.cast.wake = make(chan struct{}, 1)
+	g.cast.sources = make(map[uint64]*source)
 	g.appends.init()
 	g.applies.init()
 	g.applier.g = g
@@ -462,6 +469,7 @@ func (g *Group) tick() {
 	g.tickSlow()
 	g.tickChecks()
 	g.tickSpace()
+	g.tickCast()
 }
 
 // flow moves what waits as far as the node's role allows.

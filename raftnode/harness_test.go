@@ -319,6 +319,8 @@ type cluster struct {
 	nodes map[uint64]*node
 	snap  int64
 	lease bool
+	// listen has the nodes hear what is broadcast.
+	listen bool
 
 	initial []raftnode.Member
 	joined  map[uint64][]byte // what nodes that joined were told of the members
@@ -329,6 +331,8 @@ type node struct {
 	*raftnode.Group
 	machine *listMachine
 	log     *raftnode.Log
+
+	audience *audience
 }
 
 const (
@@ -396,8 +400,13 @@ func (c *cluster) open(id uint64) (*node, error) {
 		c.t.Fatal(err)
 	}
 	machine := openMachine(c.t, fs, pos, meta)
+	heard := &audience{heard: make(map[uint64][]string)}
+	var listener raftnode.Audience
+	if c.listen {
+		listener = heard
+	}
 	g, err := raftnode.Open(raftnode.Config{
-		NodeID: id, ClusterID: 77, Incarnation: c.inc[id], RaftAddr: fmt.Sprintf("raft-%d:1", id),
+		NodeID: id, Audience: listener, ClusterID: 77, Incarnation: c.inc[id], RaftAddr: fmt.Sprintf("raft-%d:1", id),
 		ClientAddr: fmt.Sprint("client-", id), Log: log, Machine: machine, Snapshots: snaps,
 		IncomingDir: "/incoming", FS: fs, Transport: c.net.transport(id), Logger: zap.NewNop(),
 		TickInterval: tick, HeartbeatTicks: 2, ElectionTicks: 12, RequestTimeout: 2 * time.Second,
@@ -405,7 +414,7 @@ func (c *cluster) open(id uint64) (*node, error) {
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
-	n := &node{Group: g, machine: machine, log: log}
+	n := &node{Group: g, machine: machine, log: log, audience: heard}
 	c.nodes[id] = n
 	return n, nil
 }

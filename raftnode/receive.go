@@ -72,6 +72,10 @@ func (g *Group) Receive(from uint64, frame []byte) {
 		}
 		return
 	}
+	if frame[0] == frameCast {
+		g.hear(from, body)
+		return
+	}
 	if f := g.decodeCall(from, frame[0], body); f != nil {
 		g.mail.put(func(in *mail) { in.calls = append(in.calls, f) })
 	}

@@ -11,6 +11,8 @@ const (
 	LaneControl Lane = iota
 	// LaneBulk carries log entries and forwarded proposals.
 	LaneBulk
+	// LaneCast carries what is told beside the log: see Group.Broadcast.
+	LaneCast
 	// Lanes is the number of lanes.
 	Lanes
 )
@@ -21,8 +23,8 @@ type Transport interface {
 	Start(handler Handler) error
 	// SetPeers tells where each other node is reached.
 	SetPeers(addrs map[uint64]string)
-	// Send queues a frame. It never blocks, and may drop the frame when the peer can't take it. The
-	// transport owns frame from then on.
+	// Send queues a frame. It never blocks, and may drop the frame when the peer can't take it. Nobody
+	// changes frame from then on; it may be sent to others as well.
 	Send(to uint64, lane Lane, frame []byte)
 	// SendSnapshot opens a stream of its own to a peer and calls write with a function that sends one
 	// chunk, which it does not hold on to. It returns nil when the peer has received and verified all of it.

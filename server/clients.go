@@ -229,7 +229,7 @@ const (
 )
 
 func (s *session) clientType() string {
-	if s.subs.channelCount.Load()+s.subs.patternCount.Load() > 0 {
+	if s.subs.subscribed() {
 		return typePubSub
 	}
 	return typeNormal
@@ -240,9 +240,8 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	s.mu.Lock()
 	p := s.profile
 	s.mu.Unlock()
-	channels, patterns := s.subs.channelCount.Load(), s.subs.patternCount.Load()
 	flags, events, last := "", "r", "NULL"
-	if channels+patterns > 0 {
+	if s.subs.subscribed() {
 		flags += "P"
 	}
 	calls, held := s.multi.calls.Load()-1, s.multi.held.Load()
@@ -278,12 +277,12 @@ func (s *session) describe(dst []byte, now time.Time) []byte {
 	}
 	idle := s.server.clock() - time.Duration(s.lastUse.Load())
 	return fmt.Appendf(dst, "id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d "+
-		"sub=%d psub=%d ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 "+
+		"sub=%d psub=%d ssub=%d multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 "+
 		"oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=default redir=%d resp=%d lib-name=%s "+
 		"lib-ver=%s\n",
 		s.id, s.guard.RemoteAddr(), s.guard.LocalAddr(), s.fd, p.name,
 		int64(now.Sub(s.opened).Seconds()), max(0, int64(idle.Seconds())), flags,
-		s.db.Load(), channels, patterns, calls, held, pieces, waiting, int64(sessionBytes+waiting)+held, events, last, redirect, s.proto.Load(), p.libName,
+		s.db.Load(), s.subs.counts[toChannels].Load(), s.subs.counts[toPatterns].Load(), s.subs.counts[toShards].Load(), calls, held, pieces, waiting, int64(sessionBytes+waiting)+held, events, last, redirect, s.proto.Load(), p.libName,
 		p.libVersion)
 }
 

@@ -53,6 +53,8 @@ var (
 
 func newParameters(s *Server) *parameters {
 	p := &parameters{byName: map[string]*parameter{}}
+	limits := bufferLimits(&s.limits.pushed)
+	p.all, p.byName[limits.name] = append(p.all, limits), limits
 	for _, list := range [][]parameter{liveParameters(s), settings(), fixedParameters(s), tuningParameters()} {
 		for _, param := range list {
 			p.all = append(p.all, &param)
@@ -105,6 +107,7 @@ func settings() []parameter {
 		setting("maxmemory-policy", "", oneOf("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 			"allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")),
 		setting("maxmemory-samples", "", integer(1, math.MaxInt32)),
+		setting("notify-keyspace-events", "", eventClasses),
 		setting("set-max-intset-entries", "", count),
 		setting("set-max-listpack-entries", "", count),
 		setting("set-max-listpack-value", "", count),
@@ -130,14 +133,11 @@ func fixedParameters(s *Server) []parameter {
 		fixed("appendfsync", "always"),
 		fixed("appendonly", "yes"),
 		fixed("bind", host),
-		fixed("client-output-buffer-limit",
-			fmt.Sprintf("normal %d 0 0 slave 0 0 0 pubsub %d 0 0", queuedMax, pushedMax)),
 		immutable("cluster-enabled", ""), // see configValue
 		immutable("daemonize", "no"),
 		immutable("databases", strconv.Itoa(fsm.Databases)),
 		fixed("dir", s.cfg.DataDir),
 		immutable("maxmemory-clients", strconv.FormatInt(s.limits.budget.limit, 10)),
-		fixed("notify-keyspace-events", ""),
 		fixed("port", strconv.Itoa(port)),
 		fixed("protected-mode", "no"),
 		immutable("replicaof", ""),
@@ -399,6 +399,14 @@ func mustInt(checked string) int64 {
 		panic("server: a checked parameter is no integer: " + checked)
 	}
 	return n
+}
+
+// eventClasses reads Redis's letters for classes of events.
+func eventClasses(value string) (string, error) {
+	if _, ok := command.ParseEvents(value); !ok {
+		return "", redisText("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+	}
+	return value, nil // as it is shown it may say less
 }
 
 func oneOf(names ...string) func(string) (string, error) {

@@ -86,8 +86,13 @@ var handlers = map[string]handler{
 	"WAITAOF": waitAOF, "ASKING": clustered(asking), "READONLY": readOnly, "READWRITE": readWrite,
 	"MIGRATE": migrate, "PFSELFTEST": hllSelfTest,
 
-	"SUBSCRIBE": subscribe, "PSUBSCRIBE": patternSubscribe, "UNSUBSCRIBE": unsubscribe,
-	"PUNSUBSCRIBE": patternUnsubscribe,
+	"SUBSCRIBE": subscriber(toChannels, "subscribe"), "UNSUBSCRIBE": unsubscriber(toChannels, "unsubscribe"),
+	"PSUBSCRIBE": subscriber(toPatterns, "psubscribe"), "PUNSUBSCRIBE": unsubscriber(toPatterns, "punsubscribe"),
+	"SSUBSCRIBE": subscriber(toShards, "ssubscribe"), "SUNSUBSCRIBE": unsubscriber(toShards, "sunsubscribe"),
+	"PUBLISH": publish, "SPUBLISH": shardPublish,
+	"PUBSUB CHANNELS": pubSubChannels(toChannels), "PUBSUB SHARDCHANNELS": pubSubChannels(toShards),
+	"PUBSUB NUMSUB": pubSubSubscribers(toChannels), "PUBSUB SHARDNUMSUB": pubSubSubscribers(toShards),
+	"PUBSUB NUMPAT": pubSubPatterns,
 
 	"MULTI": multi, "EXEC": execQueued, "DISCARD": discard, "WATCH": watchKeys, "UNWATCH": unwatch,
 }

@@ -9,9 +9,9 @@ var _ fsm.Observer = effects{}
 
 // Wants is part of fsm.Observer.
 func (e effects) Wants() fsm.Wants {
-	channels, patterns := e.server.hub.counts()
-	wanted := e.server.blocked.count.Load() > 0 || e.server.tracking.on.Load() > 0
-	return fsm.Wants{Keys: wanted, Messages: channels+patterns > 0}
+	h := e.server.hub
+	return fsm.Wants{Keys: e.server.blocked.count.Load() > 0 || e.server.tracking.on.Load() > 0,
+		Messages: h.count(toChannels)+h.count(toPatterns) > 0}
 }
 
 // Applied is part of fsm.Observer.
@@ -27,4 +27,5 @@ func (e effects) Applied(done *fsm.Effects) {
 func (e effects) Skipped() {
 	e.server.blocked.skipped()
 	e.server.tracking.skipped()
+	e.server.cutOff(0)
 }

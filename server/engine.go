@@ -20,6 +20,10 @@ type Engine interface {
 	Do(req *fsm.Request) error
 	// Observe has the observer told what this node applies from now on.
 	Observe(o fsm.Observer)
+	// Broadcast sends a message to all other nodes, which get it at most once and in order. It must not wait.
+	Broadcast(message []byte)
+	// Listen has the audience told what other nodes broadcast from now on.
+	Listen(a command.Audience)
 	Status() command.Status
 	// Memory says how large the data set is, and its limit. It must not wait.
 	Memory() fsm.Memory

@@ -30,6 +30,8 @@ type fakeEngine struct {
 	entered  chan struct{} // told when Do waits
 	status   command.Status
 	packing  fsm.Packing
+	sent     [][]byte         // what was broadcast
+	audience command.Audience // who hears what others broadcast
 	snapshot func(ctx context.Context) error
 
 	observer  fsm.Observer
@@ -162,6 +164,18 @@ func (e *fakeEngine) Status() command.Status {
 func (e *fakeEngine) Observe(o fsm.Observer) { e.observer = o }
 
 func (e *fakeEngine) Staleness() time.Duration { return time.Duration(e.staleness.Load()) }
+
+func (e *fakeEngine) Broadcast(message []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sent = append(e.sent, message)
+}
+
+func (e *fakeEngine) Listen(a command.Audience) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.audience = a
+}
 
 func (e *fakeEngine) Memory() fsm.Memory {
 	return e.Status().FSM.Memory

@@ -83,6 +83,7 @@ const (
 func newGuard(conn net.Conn, l *limits, m *meter) *guard {
 	g := &guard{Conn: conn, limits: l}
 	g.output.init(conn, m)
+	g.pushed = &l.pushed
 	return g
 }
 
@@ -91,6 +92,7 @@ type limits struct {
 	budget  *budget
 	bulkMax atomic.Int64 // bytes, proto-max-bulk-len
 	idleMax atomic.Int64 // seconds, timeout; 0 is for ever
+	pushed  pushLimit
 }
 
 // meter counts the bytes of all connections.

@@ -13,10 +13,7 @@ const (
 	// queuedMax bounds, in bytes, the replies that wait for a client who does not read them.
 	queuedMax = 256 << 20
 	// stalledMax is how long a client may read nothing while so much waits for it.
-	stalledMax = time.Minute
-	// pushedMax bounds what waits for a client when messages come that it did not ask for one by one. A
-	// client that is further behind is disconnected.
-	pushedMax   = 32 << 20
+	stalledMax  = time.Minute
 	writePiece  = 1 << 20  // bytes that one blocking write is asked to move
 	queuedPiece = 16 << 10 // bytes that short replies are collected in
 )
@@ -44,6 +41,8 @@ type output struct {
 	queue  [][]byte
 	queued int           // bytes in queue, the piece being written included
 	room   chan struct{} // signalled when queued becomes less
+	pushed *pushLimit    // bounds queued for push; nil: nothing does
+	behind time.Time     // since when more is queued than pushed has as its soft bound
 	done   bool          // finish was called: close when the queue is empty
 	failed error
 }
@@ -157,16 +156,17 @@ func (o *output) whole() {
 }
 
 // push queues a copy of b and waits for nothing. A client that does not keep up is disconnected.
-func (o *output) push(b []byte) { o.pushWithin(b, pushedMax, false) }
+func (o *output) push(b []byte) { o.pushWithin(b, 0, false) }
 
 // pushReply is push by the session itself, of what it answers with: it comes between the parts of a reply.
-func (o *output) pushReply(b []byte) { o.pushWithin(b, pushedMax, true) }
+func (o *output) pushReply(b []byte) { o.pushWithin(b, 0, true) }
 
-// pushWithin is push with another bound of what may wait for the client.
+// pushWithin is push with a bound of its own of what may wait for the client, in bytes; 0: that for subscribers.
 func (o *output) pushWithin(b []byte, limit int, isReply bool) {
 	o.meter.out.Add(int64(len(b)))
 	o.mu.Lock()
-	late := o.queued+len(o.aside)+len(b) > limit
+	late := limit > 0 && o.queued+len(o.aside)+len(b) > limit ||
+		limit == 0 && o.pushed != nil && o.pushed.exceeds(o.queued+len(o.aside)+len(b), &o.behind)
 	switch {
 	case o.failed != nil || late:
 	case o.parted && !isReply:
@@ -235,6 +235,9 @@ func (o *output) wrote(n int) {
 		return
 	}
 	o.queued -= n
+	if !o.behind.IsZero() {
+		o.pushed.exceeds(o.queued, &o.behind)
+	}
 	if o.queue[0] = o.queue[0][n:]; len(o.queue[0]) == 0 {
 		o.queue[0] = nil
 		o.queue = o.queue[1:]

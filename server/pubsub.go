@@ -1,150 +1,140 @@
 package server
 
 import (
+	"cmp"
 	"slices"
-	"sync"
+	"strings"
 	"sync/atomic"
 
 	"redoubt/command"
 	"redoubt/resp"
 )
 
-// hub knows who wants which messages. A subscriber is a session whose replies and messages all go
-// through the queue of its output, so that publishing waits for nobody.
-type hub struct {
-	mu       sync.Mutex
-	channels map[string]map[*session]bool
-	patterns map[string]map[*session]bool
-}
-
-func newHub() *hub {
-	return &hub{channels: map[string]map[*session]bool{}, patterns: map[string]map[*session]bool{}}
-}
-
-// publish sends a message to everyone who wants it, and returns how many that are. As in Redis, who
-// subscribed to the channel and to patterns that match it gets it several times.
-func (h *hub) publish(channel, message string) (receivers int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	tell := func(who map[*session]bool, words ...string) {
-		push := resp.NewPush(resp.BulkArray(words).Elems)
-		for s := range who {
-			s.push(&push)
-		}
-		receivers += len(who)
-	}
-	tell(h.channels[channel], "message", channel, message)
-	for pattern, who := range h.patterns {
-		if command.Match([]byte(pattern), []byte(channel), false) {
-			tell(who, "pmessage", pattern, channel, message)
-		}
-	}
-	return receivers
-}
-
-// counts returns how many channels and patterns have subscribers.
-func (h *hub) counts() (channels, patterns int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.channels), len(h.patterns)
-}
-
-// subscriptions are those of one session, in the order in which they were made.
+// subscriptions are those of one session.
 type subscriptions struct {
-	channels, patterns []string
-	channelCount       atomic.Int32 // for CLIENT LIST, like the next
-	patternCount       atomic.Int32
+	names [subscriptionKinds]map[string]int // when each was made
+	made  int
+	// Shared: how many of each kind there are, and how many to what clients publish.
+	counts  [subscriptionKinds]atomic.Int32
+	foreign atomic.Int32
 }
 
-func (s *subscriptions) count() int { return len(s.channels) + len(s.patterns) }
-
-// kind is one of the two kinds of subscriptions of a session.
-type kind struct {
-	names *[]string
-	all   map[string]map[*session]bool
-	count *atomic.Int32
+func (s *subscriptions) count() int {
+	return len(s.names[toChannels]) + len(s.names[toPatterns]) + len(s.names[toShards])
 }
 
-func (s *session) channelKind() kind {
-	return kind{&s.subs.channels, s.server.hub.channels, &s.subs.channelCount}
+// subscribed says whether there are any, to those that ask from another goroutine.
+func (s *subscriptions) subscribed() bool {
+	return s.counts[toChannels].Load()+s.counts[toPatterns].Load()+s.counts[toShards].Load() > 0
 }
 
-func (s *session) patternKind() kind {
-	return kind{&s.subs.patterns, s.server.hub.patterns, &s.subs.patternCount}
+// counted is the number in the confirmations of a kind: shard channels are counted apart.
+func (s *subscriptions) counted(kind int) int {
+	if kind == toShards {
+		return len(s.names[toShards])
+	}
+	return len(s.names[toChannels]) + len(s.names[toPatterns])
 }
 
-func subscribe(s *session, args [][]byte) resp.Reply {
-	return s.subscribe("subscribe", s.channelKind(), args[1:])
+// subscriber is the handler that subscribes; word is the one of its confirmations.
+func subscriber(kind int, word string) handler {
+	return func(s *session, args [][]byte) resp.Reply { return s.subscribe(kind, word, args[1:]) }
 }
 
-func patternSubscribe(s *session, args [][]byte) resp.Reply {
-	return s.subscribe("psubscribe", s.patternKind(), args[1:])
+func unsubscriber(kind int, word string) handler {
+	return func(s *session, args [][]byte) resp.Reply { return s.unsubscribe(kind, word, args[1:]) }
 }
 
-func unsubscribe(s *session, args [][]byte) resp.Reply {
-	return s.unsubscribe("unsubscribe", s.channelKind(), args[1:])
-}
-
-func patternUnsubscribe(s *session, args [][]byte) resp.Reply {
-	return s.unsubscribe("punsubscribe", s.patternKind(), args[1:])
+// leaderless is the refusal of what needs the others, while this node knows no leader: it may be cut off.
+func (s *Server) leaderless() resp.Reply {
+	if s.engine.View().Leader == 0 {
+		return command.ErrorReply(command.ErrNoLeader)
+	}
+	return resp.Reply{}
 }
 
 // subscribe confirms each name under the hub's lock: a message of the channel comes neither before the
 // confirmation, nor is one missed that is published after it.
-func (s *session) subscribe(word string, k kind, names [][]byte) resp.Reply {
+func (s *session) subscribe(kind int, word string, names [][]byte) resp.Reply {
+	for _, name := range names {
+		if isSentinelName(kind, string(name)) {
+			continue
+		}
+		if refusal := s.server.leaderless(); refusal.IsError() {
+			return refusal
+		}
+		break
+	}
 	s.flush()
 	s.guard.queueAll()
-	s.server.hub.mu.Lock()
-	defer s.server.hub.mu.Unlock()
+	h := s.server.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, arg := range names {
 		name := string(arg)
-		if !slices.Contains(*k.names, name) {
-			*k.names = append(*k.names, name)
-			if k.all[name] == nil {
-				k.all[name] = map[*session]bool{}
-			}
-			k.all[name][s] = true
-			k.count.Add(1)
+		if h.add(kind, name, s) {
+			s.subs.note(kind, name)
 		}
-		s.confirm(word, resp.NewBulkString(name))
+		s.confirm(kind, word, resp.NewBulkString(name))
 	}
 	s.guard.patient.Store(true)
 	return resp.Reply{}
 }
 
+func (s *subscriptions) note(kind int, name string) {
+	if s.names[kind] == nil {
+		s.names[kind] = map[string]int{}
+	}
+	s.made++
+	s.names[kind][name] = s.made
+	s.counts[kind].Add(1)
+	if !isSentinelName(kind, name) {
+		s.foreign.Add(1)
+	}
+}
+
 // unsubscribe ends these subscriptions, or all of the kind when none is named.
-func (s *session) unsubscribe(word string, k kind, names [][]byte) resp.Reply {
+func (s *session) unsubscribe(kind int, word string, names [][]byte) resp.Reply {
 	s.flush()
 	s.guard.queueAll()
 	s.server.hub.mu.Lock()
 	defer s.server.hub.mu.Unlock()
 	if len(names) == 0 {
-		for _, name := range *k.names {
+		for _, name := range s.subs.inOrder(kind) {
 			names = append(names, []byte(name))
 		}
 		if len(names) == 0 {
-			s.confirm(word, resp.Nil)
+			s.confirm(kind, word, resp.Nil)
 		}
 	}
 	for _, name := range names {
-		s.drop(k, string(name))
-		s.confirm(word, resp.NewBulk(name))
+		s.drop(kind, string(name))
+		s.confirm(kind, word, resp.NewBulk(name))
 	}
 	s.guard.patient.Store(s.subs.count() > 0)
 	return resp.Reply{}
 }
 
+func (s *subscriptions) inOrder(kind int) []string {
+	names := make([]string, 0, len(s.names[kind]))
+	for name := range s.names[kind] {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(s.names[kind][a], s.names[kind][b]) })
+	return names
+}
+
 // drop ends a subscription if there is one; the hub's lock is held.
-func (s *session) drop(k kind, name string) {
-	at := slices.Index(*k.names, name)
-	if at < 0 {
+func (s *session) drop(kind int, name string) {
+	if s.subs.names[kind][name] == 0 {
 		return
 	}
-	*k.names = slices.Delete(*k.names, at, at+1)
-	k.count.Add(-1)
-	if delete(k.all[name], s); len(k.all[name]) == 0 {
-		delete(k.all, name)
+	delete(s.subs.names[kind], name)
+	s.subs.counts[kind].Add(-1)
+	if !isSentinelName(kind, name) {
+		s.subs.foreign.Add(-1)
 	}
+	s.server.hub.remove(kind, name, s)
 }
 
 // dropAll ends all subscriptions without telling the client.
@@ -154,16 +144,16 @@ func (s *session) dropAll() {
 	}
 	s.server.hub.mu.Lock()
 	defer s.server.hub.mu.Unlock()
-	for _, k := range []kind{s.channelKind(), s.patternKind()} {
-		for _, name := range slices.Clone(*k.names) {
-			s.drop(k, name)
+	for kind := range s.subs.names {
+		for name := range s.subs.names[kind] {
+			s.drop(kind, name)
 		}
 	}
 	s.guard.patient.Store(false)
 }
 
-func (s *session) confirm(word string, name resp.Reply) {
-	push := resp.NewPush([]resp.Reply{resp.NewBulkString(word), name, resp.NewInt(int64(s.subs.count()))})
+func (s *session) confirm(kind int, word string, name resp.Reply) {
+	push := resp.NewPush([]resp.Reply{resp.NewBulkString(word), name, resp.NewInt(int64(s.subs.counted(kind)))})
 	s.guard.pushReply(push.Append(nil, int(s.proto.Load())))
 }
 
@@ -173,8 +163,8 @@ func (s *session) push(message *resp.Reply) {
 }
 
 // whileSubscribed are the commands that a RESP2 client may use when replies could be taken for messages.
-var whileSubscribed = map[string]bool{"SUBSCRIBE": true, "PSUBSCRIBE": true, "UNSUBSCRIBE": true,
-	"PUNSUBSCRIBE": true, "PING": true, "QUIT": true, "RESET": true}
+var whileSubscribed = map[string]bool{"SUBSCRIBE": true, "PSUBSCRIBE": true, "SSUBSCRIBE": true, "UNSUBSCRIBE": true,
+	"PUNSUBSCRIBE": true, "SUNSUBSCRIBE": true, "PING": true, "QUIT": true, "RESET": true}
 
 // subscribedOnly refuses a call that a subscribed client may not make.
 func (s *session) subscribedOnly(r *route) resp.Reply {
@@ -183,4 +173,54 @@ func (s *session) subscribedOnly(r *route) resp.Reply {
 	}
 	return errorf("Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "+
 		"allowed in this context", r.spec.FullName())
+}
+
+func publish(s *session, args [][]byte) resp.Reply {
+	return s.publish(messageToChannel, s.server.hub.publish, args)
+}
+
+func shardPublish(s *session, args [][]byte) resp.Reply {
+	return s.publish(messageToShard, s.server.hub.publishShard, args)
+}
+
+// publish sends a message to the subscribers here, whom it counts, and to the other nodes.
+func (s *session) publish(kind byte, here func(channel, text string) int, args [][]byte) resp.Reply {
+	if refusal := s.server.leaderless(); refusal.IsError() {
+		return refusal
+	}
+	receivers := here(string(args[1]), string(args[2]))
+	s.server.engine.Broadcast(encodeMessage(kind, args[1], args[2]))
+	return resp.NewInt(int64(receivers))
+}
+
+func pubSubChannels(kind int) handler {
+	return func(s *session, args [][]byte) resp.Reply {
+		if len(args) > 3 {
+			return unknownSubcommand("PUBSUB", args[1])
+		}
+		var pattern []byte
+		if len(args) == 3 {
+			pattern = args[2]
+		}
+		return resp.BulkArray(s.server.hub.list(kind, pattern))
+	}
+}
+
+func pubSubSubscribers(kind int) handler {
+	return func(s *session, args [][]byte) resp.Reply {
+		counts := []resp.Reply{}
+		for _, name := range args[2:] {
+			counts = append(counts, resp.NewBulk(name), resp.NewInt(s.server.hub.subscribers(kind, string(name))))
+		}
+		return resp.NewArray(counts)
+	}
+}
+
+func pubSubPatterns(s *session, _ [][]byte) resp.Reply {
+	return resp.NewInt(s.server.hub.count(toPatterns))
+}
+
+// unknownSubcommand is the answer to a subcommand with a number of words that it takes only by its arity.
+func unknownSubcommand(name string, sub []byte) resp.Reply {
+	return errorf("unknown subcommand or wrong number of arguments for '%s'. Try %s HELP.", sub, strings.ToUpper(name))
 }

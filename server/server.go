@@ -124,12 +124,14 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s.limits.bulkMax.Store(cfg.ProtoMaxBulkLen)
 	s.maxClients.Store(int64(cfg.MaxClients))
 	s.keepAlive.Store(keepAliveDefault)
+	s.limits.pushed.set(pushLimitDefault)
 	s.stats.reset()
 	s.tracking = newTracking(s, cmp.Or(cfg.TrackingMaxLag, maxLagDefault))
 	s.config = newParameters(s)
 	s.routes = newRoutes(table)
 	s.blocked = newBlocked(s)
 	engine.Observe(effects{s})
+	engine.Listen(audience{s})
 	return s
 }
 

@@ -48,7 +48,7 @@ func (n *notice) asMessage() []byte {
 
 // noticesMax bounds what may wait for a client when a notice comes: its replies, and messages on top of them. Unlike one that is
 // only told, a client that reads may have much on its way to it.
-const noticesMax = queuedMax + pushedMax
+const noticesMax = queuedMax + 32<<20
 
 // deliver sends a notice to a client, or to the one that gets its messages. As in Redis, there is no way to tell a client with
 // RESP2 that is no subscriber.
@@ -65,7 +65,7 @@ func (t *tracking) deliver(tr *tracker, n *notice) {
 	switch {
 	case to.proto.Load() > 2:
 		to.guard.pushWithin(n.asPush(), noticesMax, false)
-	case tr.redirect != 0 && to.subs.channelCount.Load()+to.subs.patternCount.Load() > 0:
+	case tr.redirect != 0 && to.subs.subscribed():
 		to.guard.pushWithin(n.asMessage(), noticesMax, false)
 	}
 }

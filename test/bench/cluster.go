@@ -54,6 +54,14 @@ func (b *bench) startCluster(n int, flags ...string) (*cluster, error) {
 	return c, err
 }
 
+// addrs are where clients reach the nodes.
+func (c *cluster) addrs() (list []string) {
+	for _, nd := range c.nodes {
+		list = append(list, nd.addr)
+	}
+	return list
+}
+
 // startNode starts the process of a node and does not wait for it.
 func (c *cluster) startNode(nd *node) (err error) {
 	var members []string

@@ -52,6 +52,7 @@ var sections = []section{
 	{name: "follower", run: follower},
 	{name: "values", run: values},
 	{name: "latency", run: latency},
+	{name: "pubsub", run: pubSub},
 	{name: "large", run: large, alone: true},
 	{name: "failover", run: failover, alone: true},
 	{name: "growth", run: growth, alone: true},

@@ -21,6 +21,7 @@ type local struct {
 	db      int
 	proto   int
 	index   uint64
+	told    messages
 	now     func() int64 // ms since the epoch
 }
 
@@ -30,13 +31,13 @@ func newLocal(t testing.TB) *local {
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine, err := fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec, CacheBytes: 1 << 30,
-		Logger: quiet{}})
+	l := &local{table: table, proto: 2, now: func() int64 { return time.Now().UnixMilli() }}
+	l.machine, err = fsm.Open(fsm.Options{FS: vfs.NewMem(), Dir: "state", Exec: table.Exec, CacheBytes: 1 << 30,
+		Observer: &l.told, Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := func() int64 { return time.Now().UnixMilli() }
-	return &local{table: table, machine: machine, proto: 2, now: now}
+	return l
 }
 
 // quiet is an engine's logger that says nothing as long as all is well.
