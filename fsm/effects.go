@@ -91,7 +91,7 @@ func (tx *Txn) collect() {
 		return
 	}
 	db := map[uint32]int{}
-	for i := range tx.ks.dbs {
+	for i := range Databases {
 		db[tx.ks.dbs[i].space] = i
 	}
 	for i := range tx.pending.changes {

@@ -76,7 +76,7 @@ func (ks *keyspace) bytes() (n int64) {
 // evictable says whether there are keys that the policy lets go.
 func (ks *keyspace) evictable() bool {
 	policy := ks.settings.Limit.OrDefault().Policy
-	for i := range ks.dbs {
+	for i := range Databases {
 		if d := &ks.dbs[i]; policy != NoEviction && (d.expires > 0 || d.keys > 0 && !policy.Volatile()) {
 			return true
 		}

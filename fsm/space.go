@@ -44,9 +44,9 @@ func decodeDatabase(b []byte) (database, error) {
 	}, nil
 }
 
-// keyspace is all databases, the number that the next fresh space gets, and the settings.
+// keyspace is all databases, those of programs.go included, the number that the next fresh space gets, and the settings.
 type keyspace struct {
-	dbs      [Databases]database
+	dbs      [spaces]database
 	next     uint32
 	settings Settings
 }
@@ -54,9 +54,10 @@ type keyspace struct {
 // freshKeyspace is the keyspace before the first entry.
 func freshKeyspace() keyspace {
 	ks := keyspace{next: Databases, settings: Settings{Packing: DefaultPacking}}
-	for i := range ks.dbs {
+	for i := range Databases {
 		ks.dbs[i].space = uint32(i)
 	}
+	ks.dbs[scriptsDB].space, ks.dbs[librariesDB].space = lastSpace+1, lastSpace+2
 	return ks
 }
 

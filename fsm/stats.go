@@ -33,7 +33,7 @@ func (m *Machine) Stats() Stats {
 	}
 	defer m.leave()
 	m.mu.RLock()
-	for i := range m.ks.dbs {
+	for i := range st.DB {
 		st.DB[i] = DBStats{Keys: m.ks.dbs[i].keys, Expires: m.ks.dbs[i].expires}
 	}
 	m.mu.RUnlock()

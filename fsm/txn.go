@@ -354,12 +354,14 @@ func (tx *Txn) FlushDB(db int) {
 	if tx.err != nil || d.keys == 0 {
 		return
 	}
-	if tx.ks.next == pageBit-1 { // after two thousand million FLUSHDBs
+	if tx.ks.next == lastSpace { // after two thousand million FLUSHDBs
 		tx.fail(errors.New("no space numbers left"))
 		return
 	}
 	tx.pending.drop(d.space)
-	tx.replaced(db)
+	if db < Databases {
+		tx.replaced(db)
+	}
 	*d = database{space: tx.ks.next}
 	tx.ks.next++
 }

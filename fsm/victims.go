@@ -139,7 +139,7 @@ func (p *picker) table(d *database) (table byte, keys int64) {
 // step returns the next candidate in the order of the tables, or nil after each was looked at once.
 func (p *picker) step() *candidate {
 	total := int64(0)
-	for i := range p.ks.dbs {
+	for i := range Databases {
 		_, n := p.table(&p.ks.dbs[i])
 		total += n
 	}
@@ -283,7 +283,7 @@ func (p *picker) draw() uint64 {
 // soonest picks the keys that expire first.
 func (p *picker) soonest(wanted int64, limit int) (picked []Victim) {
 	var due []dueKey
-	for db := range p.ks.dbs {
+	for db := range Databases {
 		due = append(due, p.firstDue(db, limit)...)
 	}
 	slices.SortStableFunc(due, func(a, b dueKey) int { return cmp.Compare(a.at, b.at) })
