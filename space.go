@@ -148,10 +148,16 @@ func (n *Node) hasRoom(c *fsm.Call, space raftnode.Space) bool {
 }
 
 // grows says whether a call may make the data grow.
-func (n *Node) grows(c *fsm.Call) bool {
+func (n *Node) grows(c *fsm.Call) bool { return n.hasFlag(c, command.DenyOOM|command.Logged) }
+
+// fills says whether a call is to be refused when the data set is above its limit. Scripts refuse commands by themselves.
+func (n *Node) fills(c *fsm.Call) bool { return n.hasFlag(c, command.DenyOOM) }
+
+// hasFlag says whether a call that is to be logged is of a command with one of the flags.
+func (n *Node) hasFlag(c *fsm.Call, flags command.Flags) bool {
 	if c.Read {
 		return false
 	}
 	spec := n.table.Find(c.Args)
-	return spec == nil || spec.Flags&command.DenyOOM != 0
+	return spec == nil || spec.Flags&flags != 0
 }

@@ -29,7 +29,6 @@ const redisCommands = "../test/compat/testdata/commands.golden"
 // unsupported says why a command, and all of its subcommands, are not in the table.
 var unsupported = []struct{ names, why string }{
 	{"multi exec discard watch unwatch", "Not yet: transactions."},
-	{"eval eval_ro evalsha evalsha_ro script fcall fcall_ro function", "Not yet: scripts."},
 	{"blpop brpop blmove brpoplpush blmpop bzpopmin bzpopmax bzmpop", "Not yet: blocking commands."},
 	{"publish spublish ssubscribe sunsubscribe pubsub", "Not yet: messages between clients."},
 	{"client|caching client|getredir client|tracking client|trackinginfo", "Not yet: client-side caching."},
@@ -71,7 +70,7 @@ func docs(t *testing.T, table *Table) []byte {
 		{GroupList, "Lists"}, {GroupSet, "Sets"}, {GroupZSet, "Sorted sets"}, {GroupGeo, "Geo"}, {GroupStream, "Streams"},
 		{GroupGeneric, "Keys"}, {GroupConnection, "Connection"},
 		{GroupServer, "Server"}, {GroupCluster, "Cluster face"}, {GroupSentinel, "Sentinel face"},
-		{GroupPubSub, "Publish and subscribe"},
+		{GroupPubSub, "Publish and subscribe"}, {GroupScripting, "Scripts and functions"},
 	} {
 		if !slices.ContainsFunc(table.All(), func(s *Spec) bool { return s.Group == chapter.group }) {
 			continue

@@ -104,11 +104,17 @@ const (
 	Internal // proposed by the nodes themselves, unknown to clients
 	Scan     // walks a whole database: runs on a view of its own, never in one request with writes
 	AtNode   // of the keyspace, but has no Run: the server makes other calls of it
+	Logged   // changes state beside the keyspace: goes through the log, as with Write
+	Looks    // reads state beside the keyspace, as with ReadOnly
+	Scripted // runs a script: goes through the log, or is a read if it turns out to be one; see Scripts
 )
 
 var flagNames = []string{"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking",
 	"loading", "stale", "skip_monitor", "fast", "no_auth", "no_async_loading", "no_multi",
 	"movablekeys", "allow_busy"}
+
+// IsWrite says whether calls may be in the log.
+func (f Flags) IsWrite() bool { return f&(Write|Logged) != 0 }
 
 // Names returns Redis's names of the flags that clients see.
 func (f Flags) Names() []string { return names(uint32(f), flagNames) }
@@ -133,6 +139,7 @@ const (
 	GroupCluster    Group = "cluster"
 	GroupSentinel   Group = "sentinel"
 	GroupPubSub     Group = "pubsub"
+	GroupScripting  Group = "scripting"
 )
 
 // Categories are Redis's ACL categories, in the order in which it lists them.

@@ -1,7 +1,9 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -26,7 +28,7 @@ const (
 // Those of libraries, whose names have letters, digits and _ only:
 //
 //	'f' | function          -> the name of its library
-//	'l' | library           -> the text
+//	'l' | library           -> its functions, each with a line feed | 0 | the text
 //	'n'                     -> the names of the libraries, in order, each with a line feed
 const (
 	ranScript    = 0
@@ -117,10 +119,29 @@ func (tx *Txn) scriptCounts() (ran, count uint64) {
 // ClearScripts forgets all scripts.
 func (tx *Txn) ClearScripts() { tx.FlushDB(scriptsDB) }
 
-// Library returns the text of a library. It must not be changed.
-func (tx *Txn) Library(name string) (text []byte, ok bool) {
-	text = tx.programRow(librariesDB, []byte("l"+name))
-	return text, text != nil
+// Library returns the text of a library and its functions. The text must not be changed.
+func (tx *Txn) Library(name string) (text []byte, functions []string, ok bool) {
+	value := tx.programRow(librariesDB, []byte("l"+name))
+	names, text, ok := bytes.Cut(value, []byte{0})
+	if !ok {
+		return nil, nil, false
+	}
+	return text, lines(names), true
+}
+
+// lines splits a list of names, each of which ends with a line feed.
+func lines(names []byte) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(names), "\n"), "\n")
+}
+
+func appendLines(dst []byte, names []string) []byte {
+	for _, name := range names {
+		dst = append(append(dst, name...), '\n')
+	}
+	return dst
 }
 
 // LibraryOf returns the name of the library that a function is in; empty: there is no such function.
@@ -129,51 +150,36 @@ func (tx *Txn) LibraryOf(function []byte) string {
 }
 
 // Libraries lists the names of all libraries, in order.
-func (tx *Txn) Libraries() []string {
-	names := string(tx.programRow(librariesDB, countKey))
-	if names == "" {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(names, "\n"), "\n")
-}
+func (tx *Txn) Libraries() []string { return lines(tx.programRow(librariesDB, countKey)) }
 
-// SetLibrary stores a library and its functions, none of which may be there.
+// SetLibrary stores a library and its functions. Neither may be there.
 func (tx *Txn) SetLibrary(name string, text []byte, functions []string) {
-	var all []byte
-	placed := false
-	for _, other := range tx.Libraries() {
-		if !placed && other > name {
-			all, placed = append(append(all, name...), '\n'), true
-		}
-		all = append(append(all, other...), '\n')
-	}
-	if !placed {
-		all = append(append(all, name...), '\n')
-	}
-	tx.keepProgram(librariesDB, countKey, all)
-	tx.keepProgram(librariesDB, []byte("l"+name), append([]byte{}, text...))
+	all := append(tx.Libraries(), name)
+	slices.Sort(all)
+	tx.keepProgram(librariesDB, countKey, appendLines(nil, all))
+	value := append(appendLines(nil, functions), 0)
+	tx.keepProgram(librariesDB, []byte("l"+name), append(value, text...))
 	for _, f := range functions {
 		tx.keepProgram(librariesDB, []byte("f"+f), []byte(name))
 	}
 }
 
-// DropLibrary removes a library and its functions.
-func (tx *Txn) DropLibrary(name string, functions []string) {
-	var all []byte
-	for _, other := range tx.Libraries() {
-		if other != name {
-			all = append(append(all, other...), '\n')
-		}
+// DropLibrary removes a library and its functions, and says whether there was one.
+func (tx *Txn) DropLibrary(name string) bool {
+	_, functions, ok := tx.Library(name)
+	if !ok {
+		return false
 	}
 	tx.dropProgram(librariesDB, []byte("l"+name))
 	for _, f := range functions {
 		tx.dropProgram(librariesDB, []byte("f"+f))
 	}
-	if len(all) == 0 {
+	if all := slices.DeleteFunc(tx.Libraries(), func(n string) bool { return n == name }); len(all) > 0 {
+		tx.keepProgram(librariesDB, countKey, appendLines(nil, all))
+	} else {
 		tx.dropProgram(librariesDB, countKey)
-		return
 	}
-	tx.keepProgram(librariesDB, countKey, all)
+	return true
 }
 
 // ClearLibraries removes all libraries.
@@ -195,6 +201,27 @@ func (tx *Txn) Programs() Programs {
 func (tx *Txn) Yield() bool {
 	tx.detach()
 	return !tx.unsettled && tx.err == nil && !tx.m.interrupted.Load()
+}
+
+// Over says whether the call ends without a reply that counts, whatever it still does: something failed, or it will be
+// run again.
+func (tx *Txn) Over() bool { return tx.err != nil || tx.agree || tx.unsettled }
+
+// Whole has Long make replies as a whole, for a caller that looks into them.
+func (tx *Txn) Whole(whole bool) { tx.whole = whole }
+
+// InLog says whether the call is in a request of the log, as a write or as a read between them.
+func (tx *Txn) InLog() bool { return tx.pending != nil }
+
+// Full says whether the data set is so far above its limit that a script may not let it grow: evictions are not keeping up,
+// or there is nothing to evict.
+func (tx *Txn) Full() bool {
+	limit := tx.ks.settings.Limit
+	if limit.MaxMemory == 0 {
+		return false
+	}
+	size := tx.ks.bytes()
+	return size > limit.MaxMemory && (!tx.ks.evictable() || size-limit.MaxMemory > limit.MaxMemory/8)
 }
 
 // Writes says whether the call may change state. If not, it is a read.

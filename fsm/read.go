@@ -87,7 +87,7 @@ func (tx *Txn) endRead() {
 		tx.snapshot = nil
 		m.leave()
 	}
-	tx.ks, tx.err, tx.agree, tx.unsettled = nil, nil, false, false
+	tx.ks, tx.err, tx.agree, tx.unsettled, tx.whole = nil, nil, false, false, false
 	if cap(tx.scratch) > scratchKeepMax {
 		tx.scratch = nil
 	}

@@ -45,6 +45,7 @@ type Txn struct {
 	frozen   keyspace
 
 	quiet     bool // what is looked up is not counted as used
+	whole     bool // see Whole
 	unsettled bool // a read that has to be run again: see settled
 	hurried   bool // it was run again often enough
 }

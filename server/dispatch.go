@@ -33,6 +33,7 @@ type route struct {
 	word    string  // what clients call it by, in upper and in lower case; none for subcommands
 	lower   string
 	write   bool
+	script  bool // see scriptCalls
 	alone   bool // takes long: no other call shares its segment
 	stats   commandStats
 }
@@ -41,7 +42,7 @@ type route struct {
 func newRoutes(table *command.Table) map[*command.Spec]*route {
 	routes := map[*command.Spec]*route{}
 	add := func(spec *command.Spec) *route {
-		r := &route{spec: spec, write: spec.Flags&command.Write != 0}
+		r := &route{spec: spec, write: spec.Flags.IsWrite(), script: spec.Flags&command.Scripted != 0}
 		if spec.Run == nil {
 			r.handler, r.alone = handlerOf(spec.Name)
 		} else {
@@ -83,6 +84,8 @@ var handlers = map[string]handler{
 	"SAVE": save, "BGSAVE": backgroundSave, "SHUTDOWN": shutdown, "DEBUG": debug,
 	"WAITAOF": waitAOF, "ASKING": clustered(asking), "READONLY": readOnly, "READWRITE": readWrite,
 	"MIGRATE": migrate, "PFSELFTEST": hllSelfTest,
+
+	"SCRIPT DEBUG": scriptDebug, "SCRIPT KILL": scriptKill, "FUNCTION KILL": functionKill, "FUNCTION STATS": functionStats,
 
 	"SUBSCRIBE": subscribe, "PSUBSCRIBE": patternSubscribe, "UNSUBSCRIBE": unsubscribe,
 	"PUNSUBSCRIBE": patternUnsubscribe,
@@ -159,6 +162,8 @@ func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
 	switch {
 	case r == nil:
 		return nil, refusal
+	case s.server.refusedAsBusy(r).IsError():
+		refusal = s.server.refusedAsBusy(r)
 	case s.subs.count() > 0:
 		refusal = s.subscribedOnly(r)
 	case s.server.clusterFace.Load() && r.handler == nil:
@@ -251,7 +256,7 @@ func (s *session) collect(first *route, commands []redcon.Command) (n int) {
 func (s *session) do() {
 	req := s.request
 	req.Local, req.NoTouch, req.Client = s.readsLocally(), s.profile.noTouch, uint64(s.id)
-	err := s.server.engine.Do(req)
+	err := s.run(req)
 	failpoint.ReplyBefore.Hit()
 	if err == nil && len(req.Replies) != len(req.Calls) {
 		err = fmt.Errorf("the engine answered %d of %d calls", len(req.Replies), len(req.Calls))

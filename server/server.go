@@ -71,6 +71,7 @@ type Server struct {
 	maxClients atomic.Int64
 	keepAlive  atomic.Int64 // seconds, 0 is off
 	config     *parameters
+	busyAfter  atomic.Int64 // milliseconds, see watchScripts
 	stats      stats
 	pause      pause
 	saving     atomic.Bool // BGSAVE or SAVE is running
@@ -121,6 +122,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s.stats.reset()
 	s.config = newParameters(s)
 	s.routes = newRoutes(table)
+	s.watchScripts()
 	engine.Observe(effects{s})
 	return s
 }
