@@ -261,14 +261,14 @@ func TestHashCoversEverything(t *testing.T) {
 	hashes := map[uint64]string{}
 	for name, ks := range map[string]keyspace{
 		"empty":    freshKeyspace(),
-		"db 0":     {dbs: [Databases]database{0: {sum: 9, keys: 1}}},
-		"db 1":     {dbs: [Databases]database{1: {sum: 9, keys: 1}}},
-		"sum":      {dbs: [Databases]database{0: {sum: 8, keys: 1}}},
-		"keys":     {dbs: [Databases]database{0: {sum: 9, keys: 2}}},
-		"expires":  {dbs: [Databases]database{0: {sum: 9, keys: 1, expires: 1}}},
-		"bytes":    {dbs: [Databases]database{0: {sum: 9, keys: 1, bytes: 1}}},
-		"limit":    {dbs: [Databases]database{0: {sum: 9, keys: 1}}, settings: Settings{Limit: DefaultLimit}},
-		"both dbs": {dbs: [Databases]database{0: {sum: 9, keys: 1}, 1: {sum: 9, keys: 1}}},
+		"db 0":     {dbs: [spaces]database{0: {sum: 9, keys: 1}}},
+		"db 1":     {dbs: [spaces]database{1: {sum: 9, keys: 1}}},
+		"sum":      {dbs: [spaces]database{0: {sum: 8, keys: 1}}},
+		"keys":     {dbs: [spaces]database{0: {sum: 9, keys: 2}}},
+		"expires":  {dbs: [spaces]database{0: {sum: 9, keys: 1, expires: 1}}},
+		"bytes":    {dbs: [spaces]database{0: {sum: 9, keys: 1, bytes: 1}}},
+		"limit":    {dbs: [spaces]database{0: {sum: 9, keys: 1}}, settings: Settings{Limit: DefaultLimit}},
+		"both dbs": {dbs: [spaces]database{0: {sum: 9, keys: 1}, 1: {sum: 9, keys: 1}}},
 	} {
 		for _, time := range []int64{1, 2} {
 			hash := ks.hash(time)
@@ -278,7 +278,7 @@ func TestHashCoversEverything(t *testing.T) {
 			hashes[hash] = name
 		}
 	}
-	renamed := keyspace{next: 99, dbs: [Databases]database{0: {space: 77, sum: 9, keys: 1}}}
+	renamed := keyspace{next: 99, dbs: [spaces]database{0: {space: 77, sum: 9, keys: 1}}}
 	if hashes[renamed.hash(1)] != "db 0" {
 		t.Error("the number of a space makes a difference")
 	}
