@@ -161,6 +161,9 @@ func (c *scriptCall) atNode(spec *Spec, args [][]byte) resp.Reply {
 			return resp.NewBulk(args[1])
 		}
 		return wrongArity("ping")
+	case "PUBLISH": // to the subscribers on all nodes; who they are is no part of the state
+		c.tx.Publish(bytes.Clone(args[1]), bytes.Clone(args[2]))
+		return resp.NewInt(0)
 	case "ECHO":
 		return resp.NewBulk(args[1])
 	case "TIME":

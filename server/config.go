@@ -100,7 +100,7 @@ func settings() []parameter {
 		setting("lfu-decay-time", "", integer(0, math.MaxInt32)),
 		setting("lfu-log-factor", "", integer(0, math.MaxInt32)),
 		setting("list-max-listpack-size", "list-max-ziplist-size", integer(math.MinInt32, math.MaxInt32)),
-		setting("lua-instruction-limit", "", integer(1000, math.MaxInt64)),
+		setting("lua-instruction-limit", "", integer(1000, instructionsMax)),
 		setting("maxmemory", "", memory(0, math.MaxInt64)),
 		setting("maxmemory-policy", "", oneOf("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 			"allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")),
@@ -114,6 +114,10 @@ func settings() []parameter {
 		setting("zset-max-listpack-value", "zset-max-ziplist-value", size),
 	}
 }
+
+// instructionsMax is the greatest lua-instruction-limit: scripts take some minutes for it, during which nothing else is
+// applied.
+const instructionsMax = 10_000_000_000
 
 // bulkMaxMax is the greatest proto-max-bulk-len that can be set: each value is a log entry, kept
 // in memory several times on its way.

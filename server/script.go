@@ -41,7 +41,7 @@ func (s *Server) refusedAsBusy(r *route) resp.Reply {
 // run hands a request to the engine. Scripts are run as reads first, off the log, if nothing else in the request writes, and
 // they may turn out to be reads: then they were.
 func (s *session) run(req *fsm.Request) error {
-	if !s.readsScripts(req) {
+	if len(s.ran) != len(req.Calls) || !s.readsScripts(req) {
 		return s.server.engine.Do(req)
 	}
 	if err := s.server.engine.Do(req); err != nil {
