@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	scriptFlags = NoScript | SkipMonitor | Stale
+	scriptFlags = NoScript | SkipMonitor | Stale | NoMandatoryKeys
 
 	tipsDiffersScript = "A script that writes is run by all nodes, at its place in the log, and ends with an error after " +
 		"`lua-instruction-limit` instructions. One that only reads is run by this node alone and holds up nobody."

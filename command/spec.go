@@ -96,6 +96,7 @@ const (
 	SkipMonitor
 	Fast
 	NoAuth
+	NoMandatoryKeys // a call without keys is right
 	NoAsyncLoading
 	NoMulti // not allowed inside a transaction
 	MovableKeys
@@ -110,7 +111,7 @@ const (
 )
 
 var flagNames = []string{"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking",
-	"loading", "stale", "skip_monitor", "fast", "no_auth", "no_async_loading", "no_multi",
+	"loading", "stale", "skip_monitor", "fast", "no_auth", "no_mandatory_keys", "no_async_loading", "no_multi",
 	"movablekeys", "allow_busy"}
 
 // IsWrite says whether calls may be in the log.
@@ -187,7 +188,7 @@ func (s *Spec) categories() Categories {
 		{Write, CatWrite}, {ReadOnly, CatRead}, {Admin, CatAdmin | CatDangerous},
 		{PubSub, CatPubSub}, {Fast, CatFast}, {Blocking, CatBlocking},
 	} {
-		if s.Flags&implied.flag != 0 {
+		if s.Flags&implied.flag != 0 && (implied.cat != CatRead || all&CatScripting == 0) {
 			all |= implied.cat
 		}
 	}
