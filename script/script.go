@@ -67,15 +67,12 @@ type Limits struct {
 	Instructions int64
 	// StringBytes is the length of the longest string.
 	StringBytes int64
-	// MemoryBytes is what a run may allocate, counted without what is freed again.
-	MemoryBytes int64
 }
 
 // The defaults of Limits.
 const (
 	DefaultInstructions = 100_000_000
 	DefaultStringBytes  = 64 << 20
-	DefaultMemoryBytes  = 1 << 30
 )
 
 // Options belong to one run.
@@ -89,11 +86,3 @@ type Options struct {
 
 // ErrKilled is what Stop answers after SCRIPT KILL and FUNCTION KILL.
 var ErrKilled = errors.New("Script killed by user with SCRIPT KILL...") //nolint:staticcheck // the text of Redis
-
-// Function is a function of a library.
-type Function struct {
-	Name        string
-	Description string
-	HasDesc     bool // whether a description was given
-	Flags       Flags
-}

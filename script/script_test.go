@@ -8,10 +8,10 @@ import (
 
 type echo struct{}
 
-func (echo) Call(args [][]byte) resp.Reply         { return resp.NewBulk(args[0]) }
+func (echo) Call(args [][]byte) resp.Reply          { return resp.NewBulk(args[0]) }
 func (echo) Allowed([][]byte) (allowed, known bool) { return true, true }
-func (echo) Log(int, string)                       {}
-func (echo) SetRESP(int)                           {}
+func (echo) Log(int, string)                        {}
+func (echo) SetRESP(int)                            {}
 
 func TestRun(t *testing.T) {
 	p, err := Compile([]byte("return redis.call(KEYS[1])"))
