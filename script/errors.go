@@ -105,12 +105,14 @@ func (th *thread) typeError(operation string, v value, e expr) {
 	th.throw("attempt to %s a %s value", operation, typeName(v))
 }
 
-func (th *thread) compareError(a, b value) {
+func (th *thread) compareError(a, b value) { th.throw("%s", incomparable(a, b)) }
+
+func incomparable(a, b value) string {
 	x, y := typeName(a), typeName(b)
 	if x == y {
-		th.throw("attempt to compare two %s values", x)
+		return fmt.Sprintf("attempt to compare two %s values", x)
 	}
-	th.throw("attempt to compare %s with %s", x, y)
+	return fmt.Sprintf("attempt to compare %s with %s", x, y)
 }
 
 // chunkID is how a chunk is named in messages.

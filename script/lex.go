@@ -134,8 +134,10 @@ func (l *lexer) failHere(message string) {
 	switch l.tok {
 	case tokName, tokString, tokNumber:
 		near = l.src[l.begin:min(l.pos, len(l.src))]
-		if l.ahead != nil {
+		if quote := near[:min(1, len(near))]; l.ahead != nil {
 			near = l.text
+		} else if quote == `"` || quote == "'" {
+			near = quote + l.text + quote
 		}
 	}
 	l.failNear(message, near)
@@ -340,7 +342,7 @@ func (l *lexer) quoted(delimiter byte) string {
 		case c == eof:
 			l.failNear("unfinished string", "<eof>")
 		case c == '\n' || c == '\r':
-			l.failScan("unfinished string")
+			l.failNear("unfinished string", string([]byte{delimiter})+b.String())
 		case c == int(delimiter):
 			l.pos++
 			return b.String()
@@ -370,7 +372,7 @@ func (l *lexer) escape(b *strings.Builder) {
 			l.pos++
 		}
 		if n > 255 {
-			l.failScan("escape sequence too large")
+			l.failNear("escape sequence too large", l.src[l.begin:l.begin+1]+b.String())
 		}
 		b.WriteByte(byte(n))
 		return

@@ -100,7 +100,7 @@ func collectGarbage(th *thread, args []value) []value {
 	case "count":
 		return th.ret(number(memoryFigure))
 	case "step":
-		return th.ret(trueValue)
+		return th.ret(falseValue)
 	case "collect", "stop", "restart", "setpause", "setstepmul":
 		return th.ret(number(0))
 	default:
@@ -256,7 +256,7 @@ func errorValue(e *luaError) value {
 
 func pcall(th *thread, args []value) []value {
 	if len(args) == 0 {
-		th.failBare("attempt to call a nil value")
+		return th.ret(falseValue, text("attempt to call a boolean value")) // what Redis's pcall has put there
 	}
 	ret, failure := th.try(args[0], args[1:], nil)
 	if failure != nil {

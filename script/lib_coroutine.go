@@ -64,16 +64,7 @@ func (r *run) finish() {
 // resume runs a coroutine until it yields, ends or fails.
 func (th *thread) resume(target *thread, args []value) (ret []value, failure value, ok bool) {
 	if target.co == nil || target.co.status != "suspended" {
-		status := "running"
-		if target.co != nil {
-			status = target.co.status
-		}
-		if target == th {
-			status = "running"
-		} else if target.co == nil {
-			status = "normal"
-		}
-		return nil, text("cannot resume " + coStatusText(status) + " coroutine"), false
+		return nil, text("cannot resume " + target.status(th) + " coroutine"), false
 	}
 	co := target.co
 	if th.r.nested >= maxNested {
@@ -109,11 +100,15 @@ func (th *thread) resume(target *thread, args []value) (ret []value, failure val
 	return out, nilValue, true
 }
 
-func coStatusText(status string) string {
-	if status == "dead" {
-		return "dead"
+// status of a thread, as another one sees it.
+func (th *thread) status(from *thread) string {
+	switch {
+	case th == from:
+		return "running"
+	case th.co == nil:
+		return "normal"
 	}
-	return "non-suspended"
+	return th.co.status
 }
 
 func coCreate(th *thread, args []value) []value {
@@ -178,12 +173,5 @@ func coRunning(th *thread, _ []value) []value {
 
 func coStatus(th *thread, args []value) []value {
 	co := th.checkThread(args)
-	status := "normal"
-	switch {
-	case co == th:
-		status = "running"
-	case co.co != nil:
-		status = co.co.status
-	}
-	return th.ret(text(status))
+	return th.ret(text(co.status(th)))
 }

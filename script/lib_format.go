@@ -76,6 +76,9 @@ func (th *thread) directive(format string, i int) (directive, int) {
 }
 
 func (th *thread) formatOne(d directive, args []value, arg int) string {
+	if arg >= len(args) {
+		th.argError(arg, "no value")
+	}
 	switch d.verb {
 	case 'c':
 		return cString(d.pad(string([]byte{byte(toInt32(th.checkNumber(args, arg)))})))

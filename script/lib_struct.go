@@ -113,6 +113,7 @@ func (l *layout) putInt(n float64, size int) []byte {
 
 func structPack(th *thread, args []value) []value {
 	l := th.layout(args)
+	args = append(append([]value(nil), args...), nilValue) // what is missing is nil in errors
 	var b []byte
 	arg := 1
 	for l.fmt != "" {

@@ -155,9 +155,14 @@ type sorter struct {
 func (s *sorter) before(a, b value) bool {
 	s.th.r.charge(1)
 	if s.less.isNil() {
-		s.th.enterGo()
-		defer s.th.leaveGo()
-		return s.th.less(a, b)
+		if a.isNumber() && b.isNumber() || a.str() != nil && b.str() != nil {
+			return s.th.less(a, b)
+		}
+		less, ok := s.th.compareBy("__lt", a, b)
+		if !ok {
+			s.th.failBare(incomparable(a, b))
+		}
+		return less
 	}
 	return first(s.th.callback(s.less, a, b)).truth()
 }

@@ -86,6 +86,9 @@ func (p *parser) open(loop bool) {
 
 func (p *parser) close() {
 	last := len(p.fn.scopes) - 1
+	if last < 0 {
+		return // an error is on its way, in another function
+	}
 	s := p.fn.scopes[last]
 	p.fn.scopes = p.fn.scopes[:last]
 	p.fn.active, p.fn.used = p.fn.active[:s.active], s.used

@@ -3,7 +3,6 @@ package script
 import (
 	"crypto/sha1"
 	"encoding/hex"
-	"math"
 	"strings"
 
 	"redoubt/resp"
@@ -77,10 +76,7 @@ func (th *thread) commandArgs(args []value) (list [][]byte, problem string) {
 // appendArgument prints a number so that it reads back as the same.
 func appendArgument(dst []byte, n float64) []byte {
 	if n == 0 {
-		if math.Signbit(n) {
-			return append(dst, "-0"...)
-		}
-		return append(dst, '0')
+		return append(dst, '0') // also for -0
 	}
 	return resp.AppendDouble(dst, n)
 }
