@@ -147,7 +147,7 @@ func (s *Scripts) cmdFunctionLoad(tx *fsm.Txn, args [][]byte) resp.Reply {
 
 // parse compiles a library that is not in the state yet.
 func (s *Scripts) parse(text []byte) (*library, error) {
-	compiled, err := script.Load(text, script.Limits{})
+	compiled, err := loadLibrary(text)
 	if err != nil {
 		return nil, err
 	}

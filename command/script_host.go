@@ -40,6 +40,7 @@ type scriptCall struct {
 	needsLog bool // it is run as a read, and was about to write
 	stops    int
 	listed   bool // in Scripts.runs
+	calling  bool // a command is running
 }
 
 var errScriptEnds = errors.New("the script has to end")
@@ -66,7 +67,7 @@ func (c *scriptCall) start(ro bool, do func(o script.Options) resp.Reply) resp.R
 	}
 	db := c.tx.DB()
 	c.tx.Whole(true)
-	reply := do(o)
+	reply := c.guarded(func() resp.Reply { return do(o) })
 	c.tx.Whole(false)
 	c.tx.Use(db)
 	if c.listed {
@@ -76,6 +77,19 @@ func (c *scriptCall) start(ro bool, do func(o script.Options) resp.Reply) resp.R
 		return NeedsLog
 	}
 	return reply
+}
+
+// guarded runs the script. A panic of the interpreter is a mistake of it, and the same one on all nodes: it becomes an error.
+func (c *scriptCall) guarded(do func() resp.Reply) (reply resp.Reply) {
+	defer func() {
+		if c.calling {
+			return // the panic of a command goes on
+		}
+		if r := recover(); r != nil {
+			reply = errorf("internal error: the script was ended")
+		}
+	}()
+	return do()
 }
 
 func instructionLimit(s fsm.Settings) int64 {
@@ -140,7 +154,10 @@ func (c *scriptCall) Call(args [][]byte) resp.Reply {
 	if spec.Run == nil {
 		return c.atNode(spec, args)
 	}
-	return spec.Run(c.tx, args)
+	c.calling = true // until the command has returned: a panic of it is not one of the script
+	reply := spec.Run(c.tx, args)
+	c.calling = false
+	return reply
 }
 
 // atNode answers a command that the server executes for clients, where that does not depend on the node.

@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -95,7 +96,7 @@ func (s *Scripts) known(text []byte, sha *[shaBytes]byte) *program {
 
 // compile returns the program of a text.
 func (s *Scripts) compile(text []byte, sha [shaBytes]byte) (*program, error) {
-	compiled, err := script.Compile(text)
+	compiled, err := compileScript(text)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func (s *Scripts) load(name string, text []byte) (*library, error) {
 	if l != nil && bytes.Equal(l.text, text) {
 		return l, nil
 	}
-	compiled, err := script.Load(text, script.Limits{})
+	compiled, err := loadLibrary(text)
 	if err != nil {
 		return nil, err
 	}
@@ -256,4 +257,22 @@ func (s *Scripts) Stats(libraries, functions int64) resp.Reply {
 		resp.NewBulkString("functions_count"), resp.NewInt(functions)})
 	return resp.NewMap([]resp.Reply{resp.NewBulkString("running_script"), running,
 		resp.NewBulkString("engines"), resp.NewMap([]resp.Reply{resp.NewBulkString("LUA"), lua})})
+}
+
+// compileScript and loadLibrary are those of package script, where a panic is a mistake, but the same one for the same text on all
+// nodes, and nothing has been done yet: it becomes an error, and not the end of the cluster.
+func compileScript(text []byte) (p *script.Program, err error) {
+	defer asError(&err)
+	return script.Compile(text)
+}
+
+func loadLibrary(text []byte) (l *script.Library, err error) {
+	defer asError(&err)
+	return script.Load(text, script.Limits{})
+}
+
+func asError(err *error) {
+	if r := recover(); r != nil {
+		*err = errors.New("internal error: this script can't be compiled")
+	}
 }
