@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"errors"
+	"strings"
 
 	"redoubt/fsm"
 	"redoubt/rdb"
@@ -83,7 +84,7 @@ func (s *Scripts) fcall(ro bool) func(tx *fsm.Txn, args [][]byte) resp.Reply {
 		c := scriptCall{scripts: s, tx: tx, flags: f.Flags, run: scriptRun{name: f.Name, args: args}}
 		reply := c.start(ro, func(o script.Options) resp.Reply { return l.Call(f.Name, &c, keys, rest, o) })
 		if !ro {
-			s.noteWriter(f.Name, c.wrote || c.needsLog)
+			s.noteWriter(strings.ToLower(f.Name), c.wrote || c.needsLog)
 		}
 		return reply
 	}
@@ -102,7 +103,7 @@ func (s *Scripts) noteWriter(name string, writes bool) {
 
 func (l *library) function(name []byte) *script.Function {
 	for i := range l.Functions {
-		if f := &l.Functions[i]; f.Name == string(name) {
+		if f := &l.Functions[i]; strings.EqualFold(f.Name, string(name)) {
 			return f
 		}
 	}
@@ -294,10 +295,10 @@ func (s *Scripts) parsePayload(payload []byte) (all []*library, bad resp.Reply) 
 		}
 		libraries[l.Name] = true
 		for _, name := range l.names() {
-			if functions[name] {
+			if functions[strings.ToLower(name)] {
 				return nil, errorf("Function %s already exists", name)
 			}
-			functions[name] = true
+			functions[strings.ToLower(name)] = true
 		}
 		all = append(all, l)
 	}

@@ -147,6 +147,8 @@ func (c *scriptCall) Call(args [][]byte) resp.Reply {
 	case !c.tx.Writes() && (writes || spec.Name == "PUBLISH" || spec.Name == "SPUBLISH"):
 		c.needsLog = true
 		return NeedsLog
+	case waits(spec, args):
+		return errorf("%s command is not allowed with BLOCK option from scripts", spec.FullName())
 	case c.full && !c.wrote && spec.Flags&DenyOOM != 0:
 		return OutOfMemory
 	}
@@ -158,6 +160,22 @@ func (c *scriptCall) Call(args [][]byte) resp.Reply {
 	reply := spec.Run(c.tx, args)
 	c.calling = false
 	return reply
+}
+
+// waits says whether a call is one of XREAD or XREADGROUP that is to wait.
+func waits(spec *Spec, args [][]byte) bool {
+	if spec.Name != "XREAD" && spec.Name != "XREADGROUP" {
+		return false
+	}
+	for _, arg := range args[1:] {
+		switch {
+		case isOption(arg, "STREAMS"):
+			return false
+		case isOption(arg, "BLOCK"):
+			return true
+		}
+	}
+	return false
 }
 
 // atNode answers a command that the server executes for clients, where that does not depend on the node.

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -37,6 +38,8 @@ type Outside struct {
 
 const (
 	shaBytes = 20
+	// loadInstructions is what a library may run while it registers its functions.
+	loadInstructions = 5_000_000
 	// Bounds of the compiled programs that are kept.
 	programsMax     = 2000
 	programsByteMax = 32 << 20
@@ -141,7 +144,7 @@ func (s *Scripts) MayRead(args [][]byte) bool {
 		return true
 	}
 	if isOption(args[0], "FCALL") {
-		_, writes := s.writers.Load(string(args[1]))
+		_, writes := s.writers.Load(strings.ToLower(string(args[1])))
 		return !writes
 	}
 	p := s.programOf(args)
@@ -268,7 +271,11 @@ func compileScript(text []byte) (p *script.Program, err error) {
 
 func loadLibrary(text []byte) (l *script.Library, err error) {
 	defer asError(&err)
-	return script.Load(text, script.Limits{})
+	l, err = script.Load(text, script.Limits{Instructions: loadInstructions})
+	if err != nil && strings.Contains(err.Error(), "exceeded its limit") {
+		err = errors.New("FUNCTION LOAD timeout")
+	}
+	return l, err
 }
 
 func asError(err *error) {

@@ -27,7 +27,7 @@ const (
 //
 // Those of libraries, whose names have letters, digits and _ only:
 //
-//	'f' | function          -> the name of its library
+//	'f' | function, in lower case -> the name of its library
 //	'l' | library           -> its functions, each with a line feed | 0 | the text
 //	'n'                     -> the names of the libraries, in order, each with a line feed
 const (
@@ -144,9 +144,12 @@ func appendLines(dst []byte, names []string) []byte {
 	return dst
 }
 
+// functionKey is the key of a function: names that differ in case only are the same.
+func functionKey(name string) []byte { return []byte("f" + strings.ToLower(name)) }
+
 // LibraryOf returns the name of the library that a function is in; empty: there is no such function.
 func (tx *Txn) LibraryOf(function []byte) string {
-	return string(tx.programRow(librariesDB, append([]byte{'f'}, function...)))
+	return string(tx.programRow(librariesDB, functionKey(string(function))))
 }
 
 // Libraries lists the names of all libraries, in order.
@@ -160,7 +163,7 @@ func (tx *Txn) SetLibrary(name string, text []byte, functions []string) {
 	value := append(appendLines(nil, functions), 0)
 	tx.keepProgram(librariesDB, []byte("l"+name), append(value, text...))
 	for _, f := range functions {
-		tx.keepProgram(librariesDB, []byte("f"+f), []byte(name))
+		tx.keepProgram(librariesDB, functionKey(f), []byte(name))
 	}
 }
 
@@ -172,7 +175,7 @@ func (tx *Txn) DropLibrary(name string) bool {
 	}
 	tx.dropProgram(librariesDB, []byte("l"+name))
 	for _, f := range functions {
-		tx.dropProgram(librariesDB, []byte("f"+f))
+		tx.dropProgram(librariesDB, functionKey(f))
 	}
 	if all := slices.DeleteFunc(tx.Libraries(), func(n string) bool { return n == name }); len(all) > 0 {
 		tx.keepProgram(librariesDB, countKey, appendLines(nil, all))
@@ -209,6 +212,9 @@ func (tx *Txn) Over() bool { return tx.err != nil || tx.agree || tx.unsettled }
 
 // Whole has Long make replies as a whole, for a caller that looks into them.
 func (tx *Txn) Whole(whole bool) { tx.whole = whole }
+
+// IsWhole says whether the call is one of a script.
+func (tx *Txn) IsWhole() bool { return tx.whole }
 
 // InLog says whether the call is in a request of the log, as a write or as a read between them.
 func (tx *Txn) InLog() bool { return tx.pending != nil }
