@@ -165,6 +165,7 @@ func (c *compiler) call(e *callExpr) evaluates {
 		case *closure:
 			ret = th.callLua(x, args)
 		case *native:
+			th.r.charge(nativeCost)
 			ret = x.fn(th, args)
 		default:
 			ret = th.call(fn, args, name)

@@ -136,8 +136,11 @@ const maxReplyDepth = 7990
 
 func (r *run) reply(v value) resp.Reply { return r.replyAt(v, 0) }
 
+// replyCost is what an element of a reply costs: it is larger than the value it is made from.
+const replyCost = 8
+
 func (r *run) replyAt(v value, depth int) resp.Reply {
-	r.charge(2)
+	r.charge(replyCost)
 	switch x := v.o.(type) {
 	case *str:
 		r.chargeBytes(len(x.s))

@@ -8,16 +8,15 @@ import (
 
 // jsonConfig are the settings of cjson. They are those of one run.
 type jsonConfig struct {
-	convertSparse  bool
-	sparseRatio    int
-	sparseSafe     int
-	encodeDepth    int
-	decodeDepth    int
-	encodeInvalid  int // off, on, null
-	decodeInvalid  int
-	precision      int
-	keepBuffer     bool
-	ownerFunctions *table
+	convertSparse bool
+	sparseRatio   int
+	sparseSafe    int
+	encodeDepth   int
+	decodeDepth   int
+	encodeInvalid int // off, on, null
+	decodeInvalid int
+	precision     int
+	keepBuffer    bool
 }
 
 // maxJSONDepth bounds what a script may set: the recursion needs Go's stack.

@@ -154,28 +154,12 @@ func (m *matcher) match(s, p int) int {
 				return -1
 			}
 		case '%':
-			if p+1 < len(m.pat) {
-				switch c := m.pat[p+1]; {
-				case c == 'b':
-					if s = m.balance(s, p+2); s < 0 {
-						return -1
-					}
-					p += 4
-					continue
-				case c == 'f':
-					end, ok := m.frontier(s, p+2)
-					if !ok {
-						return -1
-					}
-					p = end
-					continue
-				case '0' <= c && c <= '9':
-					if s = m.back(s, c); s < 0 {
-						return -1
-					}
-					p += 2
-					continue
+			if next, end, ok := m.special(s, p); ok {
+				if next < 0 {
+					return -1
 				}
+				s, p = next, end
+				continue
 			}
 		}
 		end := m.classEnd(p)
@@ -208,6 +192,26 @@ func (m *matcher) match(s, p int) int {
 			p = end
 		}
 	}
+}
+
+// special matches %b, %f and %1; ok is false for everything else.
+func (m *matcher) special(s, p int) (next, end int, ok bool) {
+	if p+1 >= len(m.pat) {
+		return 0, 0, false
+	}
+	switch c := m.pat[p+1]; {
+	case c == 'b':
+		return m.balance(s, p+2), p + 4, true
+	case c == 'f':
+		end, ok := m.frontier(s, p+2)
+		if !ok {
+			s = -1
+		}
+		return s, end, true
+	case '0' <= c && c <= '9':
+		return m.back(s, c), p + 2, true
+	}
+	return 0, 0, false
 }
 
 func (m *matcher) most(s, p, end int) int {

@@ -2,7 +2,6 @@ package script
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"redoubt/resp"
@@ -40,7 +39,7 @@ func Load(source []byte, limits Limits) (*Library, error) {
 	}
 	p, err := compile(body, "@user_function")
 	if err != nil {
-		return nil, fmt.Errorf("Error compiling function: %w", err)
+		return nil, refuse("Error compiling function: %v", err)
 	}
 	l := &Library{Name: name, proto: p}
 	r := newRun(silent{}, Options{Limits: limits})
@@ -58,7 +57,7 @@ func Load(source []byte, limits Limits) (*Library, error) {
 		return nil, errors.New(strings.TrimPrefix(reply.Text, "ERR "))
 	}
 	if len(r.loading.functions) == 0 {
-		return nil, errors.New("No functions registered")
+		return nil, refuse("No functions registered")
 	}
 	l.Functions = r.loading.functions
 	return l, nil
@@ -75,33 +74,33 @@ func (silent) SetRESP(int)                            {}
 // header reads "#!lua name=x".
 func header(source string) (name, body string, err error) {
 	if !strings.HasPrefix(source, "#!") {
-		return "", "", errors.New("Missing library metadata")
+		return "", "", refuse("Missing library metadata")
 	}
 	end := strings.IndexByte(source, '\n')
 	if end < 0 {
-		return "", "", errors.New("Invalid library metadata")
+		return "", "", refuse("Invalid library metadata")
 	}
 	parts, ok := splitArgs(source[2:end])
 	if !ok || len(parts) == 0 {
-		return "", "", errors.New("Invalid library metadata")
+		return "", "", refuse("Invalid library metadata")
 	}
 	named := false
 	for _, part := range parts[1:] {
 		if len(part) < 5 || !strings.EqualFold(part[:5], "name=") {
-			return "", "", fmt.Errorf("Invalid metadata value given: %s", part)
+			return "", "", refuse("Invalid metadata value given: %s", part)
 		}
 		if named {
-			return "", "", errors.New("Invalid metadata value, name argument was given multiple times")
+			return "", "", refuse("Invalid metadata value, name argument was given multiple times")
 		}
 		name, named = part[5:], true
 	}
 	switch {
 	case !named:
-		return "", "", errors.New("Library name was not given")
+		return "", "", refuse("Library name was not given")
 	case !goodName(name):
-		return "", "", errors.New("Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
+		return "", "", refuse("Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
 	case !strings.EqualFold(parts[0], "lua"):
-		return "", "", fmt.Errorf("Engine '%s' not found", parts[0])
+		return "", "", refuse("Engine '%s' not found", parts[0])
 	}
 	return name, source[end:], nil
 }

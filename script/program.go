@@ -1,7 +1,6 @@
 package script
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -16,6 +15,13 @@ var infinity = math.Inf(1)
 func sortedNames(m map[string]func(*thread, []value) []value) []string {
 	return slices.Sorted(maps.Keys(m))
 }
+
+// refusal is an error whose text is that of Redis.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
 
 // Program is a compiled script. Any number of runs may use it at once.
 type Program struct {
@@ -32,7 +38,7 @@ func Compile(source []byte) (*Program, error) {
 	}
 	p, err := compile(body[skip:], "@user_script")
 	if err != nil {
-		return nil, fmt.Errorf("Error compiling script (new function): %w", err)
+		return nil, refuse("Error compiling script (new function): %v", err)
 	}
 	return &Program{Flags: flags, proto: p}, nil
 }
@@ -54,19 +60,19 @@ func shebang(body string) (flags Flags, skip int, err error) {
 	}
 	skip = strings.IndexByte(body, '\n')
 	if skip < 0 {
-		return 0, 0, errors.New("Invalid script shebang")
+		return 0, 0, refuse("Invalid script shebang")
 	}
 	parts, ok := splitArgs(body[:skip])
 	if !ok || len(parts) == 0 {
-		return 0, 0, errors.New("Invalid engine in script shebang")
+		return 0, 0, refuse("Invalid engine in script shebang")
 	}
 	if parts[0] != "#!lua" {
-		return 0, 0, fmt.Errorf("Unexpected engine in script shebang: %s", parts[0])
+		return 0, 0, refuse("Unexpected engine in script shebang: %s", parts[0])
 	}
 	for _, part := range parts[1:] {
 		list, ok := strings.CutPrefix(part, "flags=")
 		if !ok {
-			return 0, 0, fmt.Errorf("Unknown lua shebang option: %s", part)
+			return 0, 0, refuse("Unknown lua shebang option: %s", part)
 		}
 		if list == "" {
 			continue
@@ -74,7 +80,7 @@ func shebang(body string) (flags Flags, skip int, err error) {
 		for _, name := range strings.Split(list, ",") {
 			flag, ok := flagNamed(name, false)
 			if !ok {
-				return 0, 0, fmt.Errorf("Unexpected flag in script shebang: %s", name)
+				return 0, 0, refuse("Unexpected flag in script shebang: %s", name)
 			}
 			flags |= flag
 		}

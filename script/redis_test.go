@@ -55,6 +55,9 @@ func (c canned) Call(args [][]byte) resp.Reply {
 	if strings.EqualFold(words[0], "echo") && len(words) == 2 {
 		return resp.NewBulk(args[1])
 	}
+	if len(words) == 1 && words[0] == "echo" {
+		return resp.NewError("ERR Wrong number of args calling Redis command from script")
+	}
 	r, ok := cannedReplies[strings.Join(words, " ")]
 	if !ok {
 		return resp.NewError("ERR Unknown Redis command called from script")

@@ -55,7 +55,12 @@ func (r *run) charge(n int64) {
 // chargeBytes pays for n bytes that are copied or looked at.
 func (r *run) chargeBytes(n int) { r.charge(int64(n) / bytesPerUnit) }
 
-const bytesPerUnit = 16
+// What a call of Go costs, and a call from there.
+const (
+	bytesPerUnit = 16
+	nativeCost   = 4
+	callbackCost = 8
+)
 
 func (r *run) refuel() {
 	if r.aborted != nil {
@@ -221,7 +226,7 @@ func (th *thread) call(fn value, args []value, e expr) []value {
 	case *closure:
 		return th.callLua(x, args)
 	case *native:
-		th.r.charge(1)
+		th.r.charge(nativeCost)
 		return x.fn(th, args)
 	}
 	handler := th.metamethod(fn, "__call")
@@ -244,7 +249,7 @@ func (th *thread) enterGo() {
 	if th.r.nested >= maxNested {
 		th.throw("C stack overflow")
 	}
-	th.r.charge(1)
+	th.r.charge(callbackCost)
 	th.r.nested++
 	th.nested++
 	th.push(nil)

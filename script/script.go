@@ -4,11 +4,7 @@
 // answers, and of nothing else, and it ends within its Limits.
 package script
 
-import (
-	"errors"
-
-	"redoubt/resp"
-)
+import "redoubt/resp"
 
 // Host is the server as a script sees it.
 type Host interface {
@@ -85,4 +81,4 @@ type Options struct {
 }
 
 // ErrKilled is what Stop answers after SCRIPT KILL and FUNCTION KILL.
-var ErrKilled = errors.New("Script killed by user with SCRIPT KILL...") //nolint:staticcheck // the text of Redis
+var ErrKilled error = refusal("ERR Script killed by user with SCRIPT KILL...")

@@ -24,8 +24,8 @@ type node struct {
 
 // What tables cost of the budget of a run.
 const (
-	tableCost    = 8
-	slotsPerUnit = 2
+	tableCost = 8
+	nodeCost  = 2
 )
 
 // maxArray is the largest size of an array part.
@@ -238,7 +238,7 @@ func (t *table) resize(r *run, array, hash int) {
 	if hash > 0 {
 		hash = 1 << ceilLog2(hash)
 	}
-	r.charge(int64(max(0, array-len(t.array))+hash*2+len(t.nodes)) / slotsPerUnit)
+	r.charge(int64(max(0, array-len(t.array)) + (hash+len(t.nodes))*nodeCost))
 	nodes, rest := t.nodes, []value(nil)
 	if array > len(t.array) {
 		grown := make([]value, array)

@@ -37,6 +37,7 @@ var rules = map[string]rule{
 	"raftnode":  {inside: []string{"failpoint", "snapshot"}, outside: anything, denied: []string{"github.com/tidwall/redcon"}},
 	"snapshot":  {inside: []string{"failpoint"}, outside: []string{pebble + "/vfs"}},
 	"rdb":       {denied: impure},
+	"script":    {inside: []string{"resp"}, denied: impure},
 	"resp":      {},
 	"failpoint": {},
 }
