@@ -41,7 +41,7 @@ type growing struct {
 func (n *Node) doWithin(req *fsm.Request) (write bool, err error) {
 	size := int64(0)
 	for i := range req.Calls {
-		if n.grows(&req.Calls[i]) {
+		if n.fills(&req.Calls[i]) {
 			size += growth(&req.Calls[i])
 		}
 	}
@@ -49,7 +49,7 @@ func (n *Node) doWithin(req *fsm.Request) (write bool, err error) {
 		return n.do(req)
 	}
 	if !n.awaitRoom(size) {
-		return n.doAllowed(req, command.OutOfMemory, func(c *fsm.Call) bool { return !n.grows(c) })
+		return n.doAllowed(req, command.OutOfMemory, func(c *fsm.Call) bool { return !n.fills(c) })
 	}
 	defer n.growing.leave(size)
 	return n.do(req)

@@ -288,6 +288,7 @@ func (r *replica) Restore(dir string) error {
 	if err := failpoint.RestoreSwitched.After(r.dir.write(stateFile, []byte(name))); err != nil {
 		return err
 	}
+	r.machine.Interrupt()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.machine.Close(); err != nil {
@@ -316,6 +317,7 @@ func (r *replica) close() error {
 	close(r.closed)
 	r.swap.Lock()
 	defer r.swap.Unlock()
+	r.machine.Interrupt()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.machine.Close()

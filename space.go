@@ -154,9 +154,12 @@ func (n *Node) hasRoom(c *fsm.Call, space raftnode.Space) bool {
 }
 
 // grows says whether a call may make the data grow.
-func (n *Node) grows(c *fsm.Call) bool {
-	if c.Read {
-		return false
-	}
-	return n.table.Grows(c.Args)
+func (n *Node) grows(c *fsm.Call) bool { return n.hasFlag(c, command.DenyOOM|command.Logged) }
+
+// fills says whether a call is to be refused when the data set is above its limit. Scripts refuse commands by themselves.
+func (n *Node) fills(c *fsm.Call) bool { return n.hasFlag(c, command.DenyOOM) }
+
+// hasFlag says whether a call that is to be logged is of a command with one of the flags.
+func (n *Node) hasFlag(c *fsm.Call, flags command.Flags) bool {
+	return !c.Read && n.table.HasFlag(c.Args, flags)
 }

@@ -28,7 +28,6 @@ const redisCommands = "../test/compat/testdata/commands.golden"
 
 // unsupported says why a command, and all of its subcommands, are not in the table.
 var unsupported = []struct{ names, why string }{
-	{"eval eval_ro evalsha evalsha_ro script fcall fcall_ro function", "Not yet: scripts."},
 	{"acl", "Not yet: users and their rights."},
 	{"slowlog latency monitor", "Not yet: looking into a running server."},
 	{"bgrewriteaof", "There is no append-only file: the log is cut by snapshots."},
@@ -67,7 +66,7 @@ func docs(t *testing.T, table *Table) []byte {
 		{GroupList, "Lists"}, {GroupSet, "Sets"}, {GroupZSet, "Sorted sets"}, {GroupGeo, "Geo"}, {GroupStream, "Streams"},
 		{GroupGeneric, "Keys"}, {GroupTransactions, "Transactions"}, {GroupConnection, "Connection"},
 		{GroupServer, "Server"}, {GroupCluster, "Cluster face"}, {GroupSentinel, "Sentinel face"},
-		{GroupPubSub, "Publish and subscribe"},
+		{GroupPubSub, "Publish and subscribe"}, {GroupScripting, "Scripts and functions"},
 	} {
 		if !slices.ContainsFunc(table.All(), func(s *Spec) bool { return s.Group == chapter.group }) {
 			continue

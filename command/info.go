@@ -267,7 +267,7 @@ func (t *Table) getKeys(call [][]byte, withFlags bool) resp.Reply {
 		return errGetKeysArity
 	}
 	keys := spec.CallKeys(call)
-	if len(keys) == 0 {
+	if len(keys) == 0 && spec.Flags&NoMandatoryKeys == 0 {
 		return errGetKeysArgs
 	}
 	replies := make([]resp.Reply, len(keys))

@@ -75,7 +75,7 @@ func (t *Table) onceInner(args [][]byte) (*Spec, resp.Reply) {
 	switch {
 	case bad.IsError():
 		return nil, bad
-	case spec.Run == nil || spec.Flags&Write == 0 || spec.Flags&(Blocking|NoMulti) != 0:
+	case spec.Run == nil || !spec.Flags.IsWrite() || spec.Flags&(Blocking|NoMulti) != 0:
 		return nil, notOnce(spec)
 	}
 	return spec, resp.Reply{}

@@ -11,6 +11,7 @@ import (
 var settings = map[string]func(s *fsm.Settings) *int64{
 	"maxmemory":                 func(s *fsm.Settings) *int64 { return &limitOf(s).MaxMemory },
 	"maxmemory-samples":         func(s *fsm.Settings) *int64 { return &limitOf(s).Samples },
+	"lua-instruction-limit":     func(s *fsm.Settings) *int64 { return &s.Instructions },
 	"lfu-log-factor":            func(s *fsm.Settings) *int64 { return &limitOf(s).LogFactor },
 	"lfu-decay-time":            func(s *fsm.Settings) *int64 { return &limitOf(s).DecayTime },
 	"hash-max-listpack-entries": func(s *fsm.Settings) *int64 { return &s.Packing.HashEntries },
@@ -44,6 +45,9 @@ func SettingValue(s fsm.Settings, name string) (value string, ok bool) {
 	}
 	if name == eventsName {
 		return FormatEvents(s.Events), true
+	}
+	if name == "lua-instruction-limit" {
+		return strconv.FormatInt(instructionLimit(s), 10), true
 	}
 	number := settings[name]
 	if number == nil {

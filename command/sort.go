@@ -116,7 +116,7 @@ func cmdSort(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
-	if o.asIs && !from.ordered && o.store != nil { // something has to be the order that is stored
+	if o.asIs && !from.ordered && (o.store != nil || tx.IsWhole()) { // something has to be the order that is stored
 		o.asIs, o.alpha, o.by = false, true, nil
 	}
 	first, end := o.limit(from.count)

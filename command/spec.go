@@ -105,6 +105,7 @@ const (
 	SkipSlowlog
 	Fast
 	NoAuth
+	NoMandatoryKeys // a call without keys is right
 	NoAsyncLoading
 	NoMulti // not allowed inside a transaction
 	MovableKeys
@@ -113,11 +114,17 @@ const (
 	Internal // proposed by the nodes themselves, unknown to clients
 	Scan     // walks a whole database: runs on a view of its own, never in one request with writes
 	AtNode   // of the keyspace, but has no Run: the server makes other calls of it
+	Logged   // changes state beside the keyspace: goes through the log, as with Write
+	Looks    // reads state beside the keyspace, as with ReadOnly
+	Scripted // runs a script: goes through the log, or is a read if it turns out to be one; see Scripts
 )
 
 var flagNames = []string{"write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking",
-	"loading", "stale", "skip_monitor", "skip_slowlog", "fast", "no_auth", "no_async_loading", "no_multi",
+	"loading", "stale", "skip_monitor", "skip_slowlog", "fast", "no_auth", "no_mandatory_keys", "no_async_loading", "no_multi",
 	"movablekeys", "allow_busy"}
+
+// IsWrite says whether calls may be in the log.
+func (f Flags) IsWrite() bool { return f&(Write|Logged) != 0 }
 
 // Names returns Redis's names of the flags that clients see.
 func (f Flags) Names() []string { return names(uint32(f), flagNames) }
@@ -127,22 +134,22 @@ type Group string
 
 // The groups that have commands.
 const (
-	GroupString     Group = "string"
-	GroupBitmap     Group = "bitmap"
-	GroupHLL        Group = "hyperloglog"
-	GroupHash       Group = "hash"
-	GroupList       Group = "list"
-	GroupSet        Group = "set"
-	GroupZSet       Group = "sorted-set"
-	GroupGeo        Group = "geo"
-	GroupStream     Group = "stream"
-	GroupGeneric    Group = "generic"
-	GroupServer     Group = "server"
-	GroupConnection Group = "connection"
-	GroupCluster    Group = "cluster"
-	GroupSentinel   Group = "sentinel"
-	GroupPubSub     Group = "pubsub"
-
+	GroupString       Group = "string"
+	GroupBitmap       Group = "bitmap"
+	GroupHLL          Group = "hyperloglog"
+	GroupHash         Group = "hash"
+	GroupList         Group = "list"
+	GroupSet          Group = "set"
+	GroupZSet         Group = "sorted-set"
+	GroupGeo          Group = "geo"
+	GroupStream       Group = "stream"
+	GroupGeneric      Group = "generic"
+	GroupServer       Group = "server"
+	GroupConnection   Group = "connection"
+	GroupCluster      Group = "cluster"
+	GroupSentinel     Group = "sentinel"
+	GroupPubSub       Group = "pubsub"
+	GroupScripting    Group = "scripting"
 	GroupTransactions Group = "transactions"
 )
 
@@ -191,7 +198,7 @@ func (s *Spec) categories() Categories {
 		{Write, CatWrite}, {ReadOnly, CatRead}, {Admin, CatAdmin | CatDangerous},
 		{PubSub, CatPubSub}, {Fast, CatFast}, {Blocking, CatBlocking},
 	} {
-		if s.Flags&implied.flag != 0 {
+		if s.Flags&implied.flag != 0 && (implied.cat != CatRead || all&CatScripting == 0) {
 			all |= implied.cat
 		}
 	}

@@ -16,19 +16,22 @@ const nameBytesMax = 48
 // Table is the set of commands that a node knows. It is immutable and safe for concurrent use.
 // All the nodes of a cluster must have the same one, since the log holds calls by name.
 type Table struct {
-	byName map[string]*Spec // by name in lower case, Internal ones included
-	public []*Spec          // without the Internal ones, by name
+	byName  map[string]*Spec // by name in lower case, Internal ones included
+	public  []*Spec          // without the Internal ones, by name
+	scripts *Scripts
 }
 
 // NewTable returns the table of all built-in commands and the custom ones. It refuses a spec
 // that contradicts itself or takes the name of another one.
 func NewTable(custom ...Spec) (*Table, error) {
 	t := &Table{byName: map[string]*Spec{}}
+	t.scripts = newScripts(t)
 	families := [][]Spec{stringCommands, compareCommands, bitmapCommands, hyperLogLogCommands, hashCommands, listCommands, setCommands,
 		zsetCommands, geoCommands, streamCommands, keyCommands, expireCommands, scanCommands, sortCommands, dumpCommands,
 		migrateCommands, objectCommands, memoryCommands, connectionCommands, clientCommands, serverCommands, commandCommands,
 		clusterCommands, sentinelCommands, pubSubCommands, transactionCommands, blockingListCommands, blockingZSetCommands,
-		internalBlockingCommands, onceCommands(t), custom}
+		internalBlockingCommands, onceCommands(t), t.scripts.commands(),
+		t.scripts.functionCommands(), custom}
 	for _, family := range families {
 		for _, spec := range family {
 			if err := t.add(spec); err != nil {
@@ -76,7 +79,7 @@ func (t *Table) add(spec Spec) error {
 
 // validate finds contradictions inside one spec; those of its subcommands are for them to find.
 func (s *Spec) validate() error {
-	keyspace := s.Flags & (Write | ReadOnly)
+	keyspace := s.Flags & (Write | ReadOnly | Logged | Looks)
 	switch {
 	case s.Name == "" || len(s.Name) > nameBytesMax:
 		return fmt.Errorf("a name has 1 to %d bytes", nameBytesMax)
@@ -159,13 +162,13 @@ func (t *Table) Resolve(args [][]byte) (*Spec, resp.Reply) {
 	return spec, resp.Reply{}
 }
 
-// Grows says whether a call may need more room for data, so that it is refused when there is none.
-func (t *Table) Grows(args [][]byte) bool {
+// HasFlag says whether a call, or the one that it has in it, is of a command with one of the flags, or of none.
+func (t *Table) HasFlag(args [][]byte, flags Flags) bool {
 	spec := t.Find(args)
 	if spec != nil && spec.Inner != nil && spec.arityFits(len(args)) {
 		spec, _ = spec.Inner(args)
 	}
-	return spec == nil || spec.Flags&DenyOOM != 0
+	return spec == nil || spec.Flags&flags != 0
 }
 
 // NeedsVersion is the version of the cluster from which on a call with the right number of words may be logged.
@@ -195,7 +198,7 @@ func (t *Table) Exec(tx *fsm.Txn, args [][]byte) resp.Reply {
 
 // CheckWrite says why a call that another node logged could not be executed here, or returns nil.
 func (t *Table) CheckWrite(args [][]byte) error {
-	if spec := t.Find(args); spec == nil || spec.Run == nil || spec.Flags&Write == 0 {
+	if spec := t.Find(args); spec == nil || spec.Run == nil || !spec.Flags.IsWrite() {
 		return fmt.Errorf("%.100q: not a command that writes to the keyspace", args)
 	}
 	return nil

@@ -69,7 +69,7 @@ func verifyRows(fs vfs.FS, dir string) error {
 
 // check compares the rows that r holds with what is kept of them.
 func (ks *keyspace) check(r pebble.Reader, pause func() error) error {
-	for i := range ks.dbs {
+	for i := range ks.dbs { // those of programs.go, too
 		c := checker{r: r, pause: pause, found: database{space: ks.dbs[i].space}}
 		if err := c.rows(); err != nil {
 			return fmt.Errorf("check of database %d: %w", i, located(err))

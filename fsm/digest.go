@@ -33,6 +33,9 @@ func (m *Machine) Digest() (uint64, error) {
 	h.Write(ks.settings.encode())
 	for db := range ks.dbs {
 		d := &ks.dbs[db]
+		if db >= Databases && d.keys == 0 {
+			continue
+		}
 		writeNumbers(h, uint64(db), uint64(d.keys), uint64(d.expires), uint64(d.bytes))
 		for _, table := range []byte{tableRow, tablePage, tableExpiry} {
 			if err := digestTable(h, snapshot, table, d.space); err != nil {

@@ -39,6 +39,9 @@ type Changed struct {
 // Message is what subscribers of a channel get.
 type Message struct{ Channel, Text []byte }
 
+// ToldReads says whether somebody wants to know by Reads what is read.
+func (tx *Txn) ToldReads() bool { return tx.reads != nil }
+
 // Reads says that a call inside a call is about to read a key. The one who asked for the request may keep what it gets, if
 // the Observer's next word about the key comes after this. When the state that is read was left behind by the log (see
 // detach), that word may have come: late.
@@ -63,7 +66,7 @@ func (tx *Txn) Notify(class EventClass, event string, key []byte) {
 }
 
 func (tx *Txn) notify(event string, key []byte) {
-	if !tx.write || !tx.told || tx.db == SessionDB {
+	if !tx.write || !tx.told || tx.db >= Databases {
 		return
 	}
 	wanted, db := tx.ks.settings.Events, strconv.Itoa(tx.db)

@@ -138,7 +138,7 @@ func (tm *treeMachine) evict(hand *Hand, wanted int64, limit int) (keys []string
 
 func TestSettingsAreKept(t *testing.T) {
 	want := Settings{Limit{MaxMemory: 5 << 20, Policy: VolatileLFU, Samples: 7, LogFactor: 1, DecayTime: 0},
-		Packing{1, 2, 3, 4, 5, 6, 7, -8, 9, 10, 11}, EventKeyspace | EventGeneric}
+		Packing{1, 2, 3, 4, 5, 6, 7, -8, 9, 10, 11}, EventKeyspace | EventGeneric, 12}
 	o := testOptions(t, vfs.NewMem())
 	o.Exec = func(tx *Txn, _ [][]byte) resp.Reply {
 		tx.SetSettings(want)

@@ -28,7 +28,7 @@ func (tx *Txn) Long(kind resp.Kind, ranks int64, each Each) resp.Reply {
 		p.width = 2
 	}
 	p.elems = make([]resp.Reply, 0, min(ranks*p.width, longBytes/replyBytes))
-	if tx.pending != nil || tx.snapshot != nil {
+	if tx.pending != nil || tx.snapshot != nil || tx.whole {
 		p.limit = 0
 	}
 	each(tx, 0, p.add)

@@ -63,6 +63,8 @@ type Machine struct {
 
 	hashes hashRing // see Hash
 
+	interrupted atomic.Bool // see Interrupt
+
 	views    sync.Map       // *view of each stream that is being written
 	users    sync.WaitGroup // of the engine without the lock; added to under mu
 	failed   chan struct{}  // closed after failErr is set

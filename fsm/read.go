@@ -91,7 +91,7 @@ func (tx *Txn) endRead() {
 		tx.snapshot = nil
 		m.leave()
 	}
-	tx.ks, tx.err, tx.agree, tx.unsettled, tx.reads = nil, nil, false, false, nil
+	tx.ks, tx.err, tx.agree, tx.unsettled, tx.reads, tx.whole = nil, nil, false, false, nil, false
 	if cap(tx.scratch) > scratchKeepMax {
 		tx.scratch = nil
 	}

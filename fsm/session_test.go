@@ -110,11 +110,11 @@ func FuzzDecodeSession(f *testing.F) {
 func TestSessionNames(t *testing.T) {
 	ks := freshKeyspace()
 	for i := range Databases {
-		if ks.dbs[i].space >= sessionSpace {
+		if ks.dbs[i].space >= lastSpace+1 {
 			t.Error("the space of a database is that of sessions")
 		}
 	}
-	if fmt.Sprint(ks.dbs[SessionDB].space) != fmt.Sprint(uint32(sessionSpace)) || ks.empty() != true {
+	if fmt.Sprint(ks.dbs[SessionDB].space) != fmt.Sprint(uint32(lastSpace+1)) || ks.empty() != true {
 		t.Error("sessions have no space of their own")
 	}
 }

@@ -14,6 +14,8 @@ type Settings struct {
 	Limit   Limit // all zero: none was ever set
 	Packing Packing
 	Events  EventClass // that subscribers are told of: see Txn.Notify
+	// Instructions is how many a script may run that is in the log.
+	Instructions int64
 }
 
 // Packing says up to what size Redis keeps a value in its small form, which OBJECT ENCODING and the order of the elements
@@ -34,10 +36,11 @@ var DefaultPacking = Packing{HashEntries: 512, HashValue: 64, IntsetEntries: 512
 	ZSetEntries: 128, ZSetValue: 64, ListSize: -2, StreamBytes: 4096, StreamEntries: 100, SparseBytes: 3000}
 
 // numbers are all of them, in the order of the stored row.
-func (s *Settings) numbers() [16]*int64 {
+func (s *Settings) numbers() [17]*int64 {
 	l, p := &s.Limit, &s.Packing
 	return [...]*int64{&l.MaxMemory, &l.Samples, &l.LogFactor, &l.DecayTime, &p.HashEntries, &p.HashValue, &p.IntsetEntries,
-		&p.SetEntries, &p.SetValue, &p.ZSetEntries, &p.ZSetValue, &p.ListSize, &p.StreamBytes, &p.StreamEntries, &p.SparseBytes, (*int64)(&s.Events)}
+		&p.SetEntries, &p.SetValue, &p.ZSetEntries, &p.ZSetValue, &p.ListSize, &p.StreamBytes, &p.StreamEntries, &p.SparseBytes, (*int64)(&s.Events),
+		&s.Instructions}
 }
 
 // Valid says whether the values are in their bounds.

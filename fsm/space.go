@@ -11,14 +11,14 @@ import (
 const Databases = 16
 
 // SessionDB is the number of a database beside those, which clients do not reach and nothing empties: its keys are
-// sessions. allDatabases counts it, too.
+// sessions. After it come those of programs.go. allDatabases counts them all.
 const (
 	SessionDB    = Databases
-	allDatabases = Databases + 1
+	allDatabases = Databases + 3
 )
 
-// sessionSpace is the space of SessionDB, one that no other database is ever given.
-const sessionSpace = pageBit - 1
+// lastSpace is not given to a database any more. Above it are the first spaces of the databases that clients do not reach.
+const lastSpace = pageBit - 4
 
 // database is what is known of one logical database. Its keys live in a physical keyspace, the
 // space. FLUSHDB gives the database a fresh space and drops the old one as two ranges; SWAPDB
@@ -66,10 +66,10 @@ type keyspace struct {
 // freshKeyspace is the keyspace before the first entry.
 func freshKeyspace() keyspace {
 	ks := keyspace{next: Databases, settings: Settings{Packing: DefaultPacking}}
-	for i := range ks.dbs {
+	for i := range Databases {
 		ks.dbs[i].space = uint32(i)
 	}
-	ks.dbs[SessionDB].space = sessionSpace
+	ks.dbs[SessionDB].space, ks.dbs[scriptsDB].space, ks.dbs[librariesDB].space = lastSpace+1, lastSpace+2, lastSpace+3
 	return ks
 }
 

@@ -48,6 +48,7 @@ type Txn struct {
 	quiet     bool                        // what is looked up is not counted as used
 	unsettled bool                        // a read that has to be run again: see settled
 	hurried   bool                        // it was run again often enough
+	whole     bool                        // see Whole
 }
 
 // begin makes the transaction ready for a call.
@@ -357,13 +358,13 @@ func (tx *Txn) FlushDB(db int) {
 		tx.fail(errWriteInRead)
 	}
 	d := &tx.ks.dbs[db]
-	if tx.err == nil {
+	if tx.err == nil && db < Databases {
 		tx.replaced(db) // as Redis tells of it, also when there was nothing
 	}
 	if tx.err != nil || d.keys == 0 {
 		return
 	}
-	if tx.ks.next == pageBit-1 { // after two thousand million FLUSHDBs
+	if tx.ks.next == lastSpace { // after two thousand million FLUSHDBs
 		tx.fail(errors.New("no space numbers left"))
 		return
 	}

@@ -75,13 +75,15 @@ func liveParameters(s *Server) []parameter {
 	}
 	bulkMax := number("proto-max-bulk-len", s.limits.bulkMax.Load(), 0, 0, s.limits.bulkMax.Store)
 	bulkMax.check = memory(bulkMaxMin, bulkMaxMax)
+	busy := number("busy-reply-threshold", busyDefault, 0, math.MaxInt64, s.busyAfter.Store)
+	busy.alias = "lua-time-limit"
 	return []parameter{
 		{name: "cluster-face", check: boolean, apply: func(v string) { s.clusterFace.Store(v == "yes") }},
 		{name: "max-staleness", check: duration, apply: func(v string) { s.engine.SetMaxStaleness(mustDuration(v)) }},
 		{name: "loglevel", value: levelName(s.cfg.LogLevel.Level()), check: oneOf(levelNames...),
 			apply: func(v string) { s.cfg.LogLevel.SetLevel(levels[v]) }},
 		number("maxclients", s.maxClients.Load(), 1, math.MaxUint32, s.maxClients.Store),
-		bulkMax,
+		bulkMax, busy,
 		number("tcp-keepalive", s.keepAlive.Load(), 0, math.MaxInt32, s.keepAlive.Store),
 		{name: "tracking-max-lag", value: time.Duration(s.tracking.maxLag.Load()).String(), check: duration,
 			apply: func(v string) { s.tracking.maxLag.Store(int64(mustDuration(v))) }},
@@ -103,6 +105,7 @@ func settings() []parameter {
 		setting("lfu-decay-time", "", integer(0, math.MaxInt32)),
 		setting("lfu-log-factor", "", integer(0, math.MaxInt32)),
 		setting("list-max-listpack-size", "list-max-ziplist-size", integer(math.MinInt32, math.MaxInt32)),
+		setting("lua-instruction-limit", "", integer(1000, instructionsMax)),
 		setting("maxmemory", "", memory(0, math.MaxInt64)),
 		setting("maxmemory-policy", "", oneOf("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 			"allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction")),
@@ -117,6 +120,10 @@ func settings() []parameter {
 		setting("zset-max-listpack-value", "zset-max-ziplist-value", size),
 	}
 }
+
+// instructionsMax is the greatest lua-instruction-limit: scripts take some minutes for it, during which nothing else is
+// applied.
+const instructionsMax = 10_000_000_000
 
 // bulkMaxMax is the greatest proto-max-bulk-len that can be set: each value is a log entry, kept
 // in memory several times on its way.

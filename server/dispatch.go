@@ -33,6 +33,7 @@ type route struct {
 	word    string  // what clients call it by, in upper and in lower case; none if the name alone does not tell that a call is right
 	lower   string
 	write   bool
+	script  bool // see scriptCalls
 	alone   bool // takes long: no other call shares its segment
 	atOnce  bool // executed, not queued, between MULTI and EXEC
 	stats   commandStats
@@ -42,7 +43,7 @@ type route struct {
 func newRoutes(table *command.Table) map[*command.Spec]*route {
 	routes := map[*command.Spec]*route{}
 	add := func(spec *command.Spec) *route {
-		r := &route{spec: spec, write: spec.Flags&command.Write != 0, atOnce: neverQueued[spec.Name]}
+		r := &route{spec: spec, write: spec.Flags.IsWrite(), script: spec.Flags&command.Scripted != 0, atOnce: neverQueued[spec.Name]}
 		if spec.Run == nil {
 			r.handler, r.alone = handlerOf(spec.Name)
 		} else {
@@ -85,6 +86,8 @@ var handlers = map[string]handler{
 	"SAVE": save, "BGSAVE": backgroundSave, "SHUTDOWN": shutdown, "DEBUG": debug,
 	"WAITAOF": waitAOF, "ASKING": clustered(asking), "READONLY": readOnly, "READWRITE": readWrite,
 	"MIGRATE": migrate, "PFSELFTEST": hllSelfTest,
+
+	"SCRIPT DEBUG": scriptDebug, "SCRIPT KILL": scriptKill, "FUNCTION KILL": functionKill, "FUNCTION STATS": functionStats,
 
 	"SUBSCRIBE": subscriber(toChannels, "subscribe"), "UNSUBSCRIBE": unsubscriber(toChannels, "unsubscribe"),
 	"PSUBSCRIBE": subscriber(toPatterns, "psubscribe"), "PUNSUBSCRIBE": unsubscriber(toPatterns, "punsubscribe"),
@@ -189,6 +192,8 @@ func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
 	switch {
 	case r == nil:
 		return nil, refusal
+	case s.server.refusedAsBusy(r).IsError():
+		refusal = s.server.refusedAsBusy(r)
 	case s.subs.count() > 0:
 		refusal = s.subscribedOnly(r)
 	case s.server.clusterFace.Load() && r.handler == nil:
@@ -305,7 +310,11 @@ func (s *session) ask(req *fsm.Request) error {
 	if s.tracker != nil {
 		s.track(req)
 	}
-	err := s.server.engine.Do(req)
+	run := s.server.engine.Do
+	if !req.Atomic { // else it goes as it is
+		run = s.run
+	}
+	err := run(req)
 	failpoint.ReplyBefore.Hit()
 	if err == nil && len(req.Replies) != len(req.Calls) && !req.Stale {
 		err = fmt.Errorf("the engine answered %d of %d calls", len(req.Replies), len(req.Calls))

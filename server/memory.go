@@ -44,6 +44,15 @@ func infoMemory(t *infoText) {
 	t.line("used_memory_heap", heap)
 	t.line("used_memory_heap_human", human(heap))
 	t.line("mem_clients_requests", t.server.limits.budget.taken.Load())
+	if p, err := t.server.programs(true); err == nil {
+		t.line("number_of_cached_scripts", p.Scripts)
+		t.line("number_of_functions", p.Functions)
+		t.line("number_of_libraries", p.Libraries)
+		t.line("used_memory_scripts_eval", p.ScriptBytes)
+		t.line("used_memory_functions", p.LibraryBytes)
+		t.line("used_memory_scripts", p.ScriptBytes+p.LibraryBytes)
+		t.line("used_memory_scripts_human", human(p.ScriptBytes+p.LibraryBytes))
+	}
 	t.line("maxmemory", m.MaxMemory)
 	t.line("maxmemory_human", human(m.MaxMemory))
 	t.line("maxmemory_policy", m.Policy)

@@ -75,6 +75,7 @@ type Server struct {
 	maxClients atomic.Int64
 	keepAlive  atomic.Int64 // seconds, 0 is off
 	config     *parameters
+	busyAfter  atomic.Int64 // milliseconds, see watchScripts
 	stats      stats
 	pause      pause
 	saving     atomic.Bool // BGSAVE or SAVE is running
@@ -130,6 +131,7 @@ func New(cfg Config, table *command.Table, engine Engine) *Server {
 	s.config = newParameters(s)
 	s.routes = newRoutes(table)
 	s.blocked = newBlocked(s)
+	s.watchScripts()
 	engine.Observe(effects{s})
 	engine.Listen(audience{s})
 	return s

@@ -107,6 +107,8 @@ func writes(gen *generator, table *command.Table) (calls []fsm.Call) {
 		case 4, 5, 6, 7, 8: // what is answered becomes a part of the state
 			sequence := 1 + gen.IntN(60)
 			words = append([]string{"ONCE", sessionName(gen), strconv.Itoa(sequence), strconv.Itoa(max(sequence-40, 0))}, words...)
+		case 9, 10:
+			words = scriptWords(gen)
 		}
 		args := make([][]byte, len(words))
 		for i, word := range words {
@@ -120,6 +122,36 @@ func writes(gen *generator, table *command.Table) (calls []fsm.Call) {
 }
 
 func sessionName(gen *generator) string { return pick(gen, []string{"session1", "session2"}) }
+
+// chanceScripts are scripts whose effects would differ between nodes if anything in a script did.
+var chanceScripts = []string{
+	`local t = {} for _, k in ipairs(KEYS) do t[k] = redis.pcall('spop', k) or 0 end
+		for k, v in pairs(t) do redis.pcall('append', 'order', k .. type(v)) end`,
+	`redis.call('set', KEYS[1], math.random()) redis.call('set', KEYS[2], redis.call('time')[2]) return redis.call('randomkey')`,
+	`redis.call('select', 1) redis.pcall('incr', KEYS[1]) redis.pcall('pexpire', KEYS[1], 50) error('the end')`,
+	`local s = tostring({}) .. tostring(print) redis.call('set', KEYS[1], s) while true do redis.call('incr', KEYS[2]) end`,
+}
+
+// scriptWords makes a call of a script or function, or a change of those that there are.
+func scriptWords(gen *generator) []string {
+	n := strconv.Itoa(gen.IntN(1000))
+	switch gen.IntN(12) {
+	case 0:
+		return []string{"SCRIPT", "LOAD", "return " + n}
+	case 1:
+		return []string{"SCRIPT", "FLUSH"}
+	case 2:
+		return []string{"FUNCTION", "LOAD", "REPLACE", "#!lua name=lib" + n[:1] + "\nredis.register_function('f" + n[:1] +
+			"', function(keys, args) return redis.call('incrby', keys[1], " + n + ") end)"}
+	case 3:
+		return []string{"FUNCTION", "DELETE", "lib" + n[:1]}
+	case 4, 5:
+		return []string{"FCALL", "f" + n[:1], "1", gen.otherKey()}
+	case 6, 7, 8:
+		return []string{"EVAL", "return redis.pcall('incrby', KEYS[1], " + n + ")", "1", gen.otherKey()}
+	}
+	return []string{"EVAL", pick(gen, chanceScripts), "2", gen.otherKey(), gen.otherKey()}
+}
 
 func (r *replica) apply(t *testing.T, index uint64, now int64, calls []fsm.Call) {
 	t.Helper()

@@ -30,13 +30,14 @@ var impure = []string{"time", "math/rand", "crypto/rand", "os", "net", "syscall"
 // directory may import everything. Tests may import what they need.
 var rules = map[string]rule{
 	"cmd":       {inside: []string{"server", ".", "command", "rdb"}, outside: anything, denied: []string{pebble}},
-	"server":    {inside: []string{"command", "failpoint", "fsm", "resp"}, outside: anything, denied: []string{pebble, "go.etcd.io/raft/v3"}},
+	"server":    {inside: []string{"command", "failpoint", "fsm", "resp", "script"}, outside: anything, denied: []string{pebble, "go.etcd.io/raft/v3"}},
 	".":         {inside: []string{"command", "failpoint", "fsm", "raftnode", "snapshot", "resp"}, outside: anything, denied: []string{"github.com/tidwall/redcon"}},
-	"command":   {inside: []string{"fsm", "rdb", "resp"}, outside: anything, denied: append([]string{pebble, "github.com/tidwall/redcon"}, impure...)},
+	"command":   {inside: []string{"fsm", "rdb", "resp", "script"}, outside: anything, denied: append([]string{pebble, "github.com/tidwall/redcon"}, impure...)},
 	"fsm":       {inside: []string{"failpoint", "resp"}, outside: anything, denied: append([]string{"go.etcd.io/raft/v3", "github.com/tidwall/redcon"}, impure...)},
 	"raftnode":  {inside: []string{"failpoint", "snapshot"}, outside: anything, denied: []string{"github.com/tidwall/redcon"}},
 	"snapshot":  {inside: []string{"failpoint"}, outside: []string{pebble + "/vfs"}},
 	"rdb":       {denied: impure},
+	"script":    {inside: []string{"resp"}, denied: impure},
 	"resp":      {},
 	"failpoint": {},
 }
