@@ -163,7 +163,7 @@ func casesOf(spec *command.Spec) []testCase {
 	cases := []testCase{{name: "info: " + name,
 		steps: []step{newStep("COMMAND", "INFO", spec.FullName())}}}
 	if steps := wrongArities(spec); len(steps) > 0 {
-		cases = append(cases, testCase{name: "arity: " + name, steps: steps})
+		cases = append(cases, testCase{name: "arity: " + name, steps: steps, remote: spec.Group == command.GroupTransactions})
 	}
 	for i := range spec.Sub {
 		cases = append(cases, casesOf(&spec.Sub[i])...)

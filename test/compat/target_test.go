@@ -219,8 +219,9 @@ const callTimeout = 60 * time.Second
 
 // remote is a server that is reached over TCP.
 type remote struct {
-	conn net.Conn
-	in   *bufio.Reader
+	conn   net.Conn
+	in     *bufio.Reader
+	failed error // nothing is sent after an error
 }
 
 func dial(addr string) (*remote, error) {
@@ -231,7 +232,11 @@ func dial(addr string) (*remote, error) {
 	return &remote{conn: conn, in: bufio.NewReader(conn)}, nil
 }
 
-func (r *remote) call(args []string) ([]byte, error) {
+func (r *remote) call(args []string) (reply []byte, err error) {
+	if r.failed != nil { // what comes now may be the answer to another call
+		return nil, r.failed
+	}
+	defer func() { r.failed = err }()
 	if err := r.conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
 		return nil, err
 	}
