@@ -26,7 +26,7 @@ lint: ## gofmt, go vet, staticcheck, in all modules, with and without failpoints
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:"; echo "$$files"; exit 1; fi
 	go vet ./... && go vet -tags failpoints ./...
 	$(STATICCHECK) ./... && $(STATICCHECK) -tags failpoints ./...
-	@for module in test/clients/gored test/bench test/s3; do \
+	@for module in test/clients/gored test/clients/apps test/bench test/s3; do \
 		(cd $$module && go vet ./... && $(STATICCHECK) ./...) || exit 1; \
 	done
 
@@ -47,7 +47,7 @@ torture: ## Faults and checked histories for DURATION (30m), round after round; 
 compat: ## Compare replies with a live redis-server, byte by byte; needs redis-server.
 	go test -count=1 ./test/compat/...
 
-clients: ## Client programs against three nodes, with kill -9; needs redis-tools, telnet, python3-redis.
+clients: ## Client programs against three nodes, with kill -9; needs redis, telnet, python3-redis, -rq, -celery.
 	test/clients/run
 
 damage: ## Damage the files of stopped nodes at many more places than go test does; DAMAGE=50 of each kind.

@@ -12,8 +12,8 @@ type Audience interface {
 
 const (
 	localCount = "Counts the subscribers of this node, as a node of Redis Cluster does; those of all nodes get the message."
-	cutOff     = "Refused with CLUSTERDOWN while this node knows no leader. When messages may have been missed, the connection " +
-		"is closed: never are some left out in silence."
+	cutOff     = "Waits for a leader, as other commands do; after CLUSTERDOWN the connection is closed. When messages may have " +
+		"been missed, the connection is closed: never are some left out in silence."
 	ownClients = "Of this node, as in Redis Cluster."
 )
 

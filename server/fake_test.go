@@ -30,6 +30,7 @@ type fakeEngine struct {
 	entered  chan struct{} // told when Do waits
 	status   command.Status
 	packing  fsm.Packing
+	asked    func()           // called by WaitReplicas
 	sent     [][]byte         // what was broadcast
 	audience command.Audience // who hears what others broadcast
 	snapshot func(ctx context.Context) error
@@ -229,6 +230,9 @@ func (e *fakeEngine) Snapshot(ctx context.Context) error {
 }
 
 func (e *fakeEngine) WaitReplicas(ctx context.Context, n int) (int, error) {
+	if e.asked != nil {
+		e.asked()
+	}
 	if n > 1 {
 		<-ctx.Done()
 	}

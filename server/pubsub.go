@@ -45,22 +45,33 @@ func unsubscriber(kind int, word string) handler {
 	return func(s *session, args [][]byte) resp.Reply { return s.unsubscribe(kind, word, args[1:]) }
 }
 
-// leaderless is the refusal of what needs the others, while this node knows no leader: it may be cut off.
-func (s *Server) leaderless() resp.Reply {
-	if s.engine.View().Leader == 0 {
+// leaderless is the refusal of what needs the others, when this node knows no leader, and finds none for as long as
+// any other request waits: it may be cut off.
+func (s *session) leaderless() resp.Reply {
+	engine := s.server.engine
+	if engine.View().Leader != 0 {
+		return resp.Reply{}
+	}
+	s.flush()
+	if _, err := engine.WaitReplicas(s.server.ctx, 0); err != nil { // that of no replicas is a question to the leader
+		return s.server.engineError(err)
+	}
+	if engine.View().Leader == 0 {
 		return command.ErrorReply(command.ErrNoLeader)
 	}
 	return resp.Reply{}
 }
 
 // subscribe confirms each name under the hub's lock: a message of the channel comes neither before the
-// confirmation, nor is one missed that is published after it.
+// confirmation, nor is one missed that is published after it. Who can't be subscribed is told, and disconnected: libraries
+// that subscribe again by themselves look only whether the connection lasts, and would wait for messages for ever.
 func (s *session) subscribe(kind int, word string, names [][]byte) resp.Reply {
 	for _, name := range names {
 		if isSentinelName(kind, string(name)) {
 			continue
 		}
-		if refusal := s.server.leaderless(); refusal.IsError() {
+		if refusal := s.leaderless(); refusal.IsError() {
+			s.leaving = true
 			return refusal
 		}
 		break
@@ -185,7 +196,7 @@ func shardPublish(s *session, args [][]byte) resp.Reply {
 
 // publish sends a message to the subscribers here, whom it counts, and to the other nodes.
 func (s *session) publish(kind byte, here func(channel, text string) int, args [][]byte) resp.Reply {
-	if refusal := s.server.leaderless(); refusal.IsError() {
+	if refusal := s.leaderless(); refusal.IsError() {
 		return refusal
 	}
 	receivers := here(string(args[1]), string(args[2]))

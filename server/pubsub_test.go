@@ -167,20 +167,45 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Without a leader nobody can subscribe but to the Sentinel face, or publish: this node may be cut off.
+// Without a leader nobody can subscribe but to the Sentinel face, or publish: this node may be cut off. Who wanted to
+// subscribe is disconnected, too.
 func TestPubSubWithoutLeader(t *testing.T) {
 	s := startServer(t, Config{})
-	c := s.dial(t)
 	s.engine.set(func(st *command.Status) { st.Leader = 0 })
 	for _, call := range []string{"SUBSCRIBE a", "PSUBSCRIBE *", "SSUBSCRIBE +sdown", "SUBSCRIBE +sdown a", "PUBLISH a b", "SPUBLISH a b"} {
+		c := s.dial(t)
 		if got := c.call(strings.Fields(call)...); !strings.HasPrefix(got, "-CLUSTERDOWN ") {
 			t.Errorf("%s: %q", call, got)
 		}
+		if strings.Contains(call, "SUBSCRIBE") {
+			c.wantClosed()
+		} else if got := c.call("PING"); got != "+PONG\r\n" {
+			t.Errorf("after %s: %q", call, got)
+		}
 	}
+	c := s.dial(t)
 	c.send(request("SUBSCRIBE", "+sdown") + request("UNSUBSCRIBE", "a"))
 	c.want(subscribed("subscribe", "+sdown", 1) + subscribed("unsubscribe", "a", 1))
 	if len(s.engine.sent) > 0 {
 		t.Error("something was broadcast")
+	}
+}
+
+// While there is no leader, subscribing and publishing wait for one, as other commands do.
+func TestPubSubWaitsForLeader(t *testing.T) {
+	s := startServer(t, Config{})
+	c, other := s.dial(t), s.dial(t)
+	leader := s.engine.View().Leader
+	s.engine.asked = func() { s.engine.set(func(st *command.Status) { st.Leader = leader }) }
+	s.engine.set(func(st *command.Status) { st.Leader = 0 })
+	c.send(request("SUBSCRIBE", "a"))
+	c.want(subscribed("subscribe", "a", 1))
+	s.engine.set(func(st *command.Status) { st.Leader = 0 })
+	if got := other.call("PUBLISH", "a", "b"); got != ":1\r\n" {
+		t.Errorf("PUBLISH: %q", got)
+	}
+	if s.engine.View().Leader != leader {
+		t.Error("nobody asked for the leader")
 	}
 }
 
