@@ -174,12 +174,13 @@ func (g *guarded) turn(obtain locker, client redis.UniversalClient, n int) {
 	time.Sleep(20 * time.Millisecond)
 }
 
-// count is what needs the lock: a read, and a write of something that follows from it.
+// count is what needs the lock: a read, and a write of something that follows from it, a moment later.
 func count(ctx context.Context, client redis.UniversalClient, key string) (int, error) {
 	n, err := client.Get(ctx, key).Int()
 	if err != nil {
 		return 0, err
 	}
+	time.Sleep(3 * time.Millisecond)
 	return n + 1, client.Set(ctx, key, n+1, 0).Err()
 }
 
