@@ -153,7 +153,8 @@ func (s *Scripts) parse(text []byte) (*library, error) {
 		return nil, err
 	}
 	if len(compiled.Functions) == 0 {
-		return nil, errors.New("No functions registered") //nolint:staticcheck // the text of Redis
+		//lint:ignore ST1005 the text of Redis
+		return nil, errors.New("No functions registered")
 	}
 	return &library{compiled, text}, nil
 }

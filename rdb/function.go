@@ -10,9 +10,11 @@ const (
 
 // Errors of Functions, in Redis's words.
 var (
-	errFunctionOld  = errors.New("Pre-GA function format not supported") //nolint:staticcheck // the text of Redis
-	errNoFunction   = errors.New("given type is not a function")
-	errFunctionText = errors.New("Failed loading library payload") //nolint:staticcheck // the text of Redis
+	//lint:ignore ST1005 the text of Redis
+	errFunctionOld = errors.New("Pre-GA function format not supported")
+	errNoFunction  = errors.New("given type is not a function")
+	//lint:ignore ST1005 the text of Redis
+	errFunctionText = errors.New("Failed loading library payload")
 )
 
 // AppendFunction adds the text of a library.
