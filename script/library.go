@@ -43,8 +43,11 @@ func Load(source []byte, limits Limits) (*Library, error) {
 	}
 	l := &Library{Name: name, proto: p}
 	r := newRun(silent{}, Options{Limits: limits})
+	var found *loading
 	reply := r.perform("", func(th *thread) resp.Reply {
-		if failure := th.load(l); failure != nil {
+		failure := th.load(l)
+		found = r.loading
+		if failure != nil {
 			message := "ERR " + errorText(failure.v)
 			if t := failure.v.table(); t != nil {
 				message, _ = toText(t.field("err"))
@@ -56,10 +59,10 @@ func Load(source []byte, limits Limits) (*Library, error) {
 	if reply.IsError() {
 		return nil, errors.New(strings.TrimPrefix(reply.Text, "ERR "))
 	}
-	if len(r.loading.functions) == 0 {
+	if len(found.functions) == 0 {
 		return nil, refuse("No functions registered")
 	}
-	l.Functions = r.loading.functions
+	l.Functions = found.functions
 	return l, nil
 }
 
@@ -141,7 +144,8 @@ func (l *Library) Call(function string, h Host, keys, args [][]byte, o Options) 
 		if !ok {
 			return resp.NewError("ERR Function not found")
 		}
-		return th.protected(fn, []value{r.strings(keys), r.strings(args)}, function)
+		r.arguments(keys, args)
+		return th.protected(fn, []value{r.keys, r.argv}, function)
 	})
 }
 

@@ -22,6 +22,14 @@ type run struct {
 	threads []*thread
 	loading *loading
 	aborted *abort
+
+	// What the next run uses again.
+	spare                *thread
+	texts                []str
+	slots                []value
+	list                 [][]byte
+	main                 closure
+	keysTable, argvTable table
 }
 
 // fuelStep is how often Stop is asked, in instructions.
