@@ -14,6 +14,7 @@ var idle = sync.Pool{New: func() any { return new(run) }}
 const (
 	keptValues = 256
 	keptFrames = 8
+	firstStack = 128
 )
 
 func newRun(h Host, o Options) *run {
@@ -53,7 +54,7 @@ func emptied[T any](s []T) []T {
 func (r *run) mainThread() *thread {
 	th := r.spare
 	if th == nil {
-		th = &thread{r: r}
+		th = &thread{r: r, stack: make([]value, firstStack)}
 		r.spare = th
 		th.root = frame{th: th, r: r}
 	}
