@@ -234,7 +234,7 @@ func pairs(th *thread, args []value) []value {
 
 func next(th *thread, args []value) []value {
 	t := th.checkTable(args, 0)
-	k, v, more, found := t.next(at(args, 1))
+	k, v, more, found := t.next(th.r, at(args, 1))
 	if !found {
 		th.failBare("invalid key to 'next'")
 	}
@@ -403,7 +403,7 @@ func unpack(th *thread, args []value) []value {
 		from = th.checkInt(args, 1)
 	}
 	if at(args, 2).isNil() {
-		to = t.length()
+		to = t.length(th.r)
 	} else {
 		to = th.checkInt(args, 2)
 	}

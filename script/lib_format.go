@@ -9,6 +9,9 @@ import (
 
 const maxFormatFlags = 5
 
+// floatCost is for a number that may be of hundreds of digits.
+const floatCost = 50
+
 // directive is one "%..." of string.format.
 type directive struct {
 	flags     string
@@ -35,6 +38,7 @@ func stringFormat(th *thread, args []value) []value {
 		var d directive
 		d, i = th.directive(format, i)
 		arg++
+		th.r.charge(numeralCost)
 		s := th.formatOne(d, args, arg)
 		th.r.checkLength(b.Len() + len(s))
 		th.r.chargeBytes(len(s))
@@ -91,6 +95,7 @@ func (th *thread) formatOne(d directive, args []value, arg int) string {
 	case 'x', 'X':
 		return d.unsigned(th.checkNumber(args, arg), 16)
 	case 'e', 'E', 'f', 'g', 'G':
+		th.r.charge(floatCost)
 		return d.float(th.checkNumber(args, arg))
 	case 'q':
 		return quote(th.checkString(args, arg))

@@ -189,7 +189,7 @@ func (th *thread) namedFunction(v value) (f Function, callback value) {
 		th.failRedis("calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).")
 	}
 	named := false
-	for k, v, more, _ := t.next(nilValue); more; k, v, more, _ = t.next(k) {
+	for k, v, more, _ := t.next(th.r, nilValue); more; k, v, more, _ = t.next(th.r, k) {
 		key, ok := toText(k)
 		if !ok {
 			th.failRedis("named argument key given to redis.register_function is not a string")

@@ -33,6 +33,8 @@ func (th *thread) metamethod(v value, event string) value {
 // index reads v[key]. e is the expression of v, for errors.
 func (th *thread) index(v, key value, e expr) value {
 	for range maxChainMeta {
+		th.r.charge(1)
+		th.r.pay(key)
 		var handler value
 		if t := v.table(); t != nil {
 			if p := t.find(key); p != nil && !p.isNil() || t.meta == nil {
@@ -65,6 +67,8 @@ func (th *thread) index(v, key value, e expr) value {
 // setIndex is v[key] = val.
 func (th *thread) setIndex(v, key, val value, e expr) {
 	for range maxChainMeta {
+		th.r.charge(1)
+		th.r.pay(key)
 		var handler value
 		if t := v.table(); t != nil {
 			if t.readonly {
@@ -143,6 +147,8 @@ func power(a, b float64) float64 {
 
 // arithmetic is the way of operands that are not both numbers.
 func (th *thread) arithmetic(op token, a, b value, left, right expr) value {
+	th.r.pay(a)
+	th.r.pay(b)
 	x, xOK := toNumber(a)
 	y, yOK := toNumber(b)
 	if xOK && yOK {
@@ -163,6 +169,7 @@ func (th *thread) arithmetic(op token, a, b value, left, right expr) value {
 }
 
 func (th *thread) negate(a value, e expr) value {
+	th.r.pay(a)
 	if n, ok := toNumber(a); ok {
 		return number(-n)
 	}
@@ -177,7 +184,7 @@ func (th *thread) length(a value, e expr) value {
 	switch x := a.o.(type) {
 	case *table:
 		th.r.charge(1)
-		return number(float64(x.length()))
+		return number(float64(x.length(th.r)))
 	case *str:
 		return number(float64(len(x.s)))
 	}
@@ -192,6 +199,9 @@ func (th *thread) concat(a, b value, left, right expr) value {
 	x, xOK := toText(a)
 	y, yOK := toText(b)
 	if xOK && yOK {
+		if a.str() == nil || b.str() == nil {
+			th.r.charge(numeralCost)
+		}
 		th.r.checkLength(len(x) + len(y))
 		return th.r.newString(x + y)
 	}
@@ -210,6 +220,7 @@ func (th *thread) concat(a, b value, left, right expr) value {
 }
 
 func (th *thread) equal(a, b value) bool {
+	th.r.pay(a)
 	if rawEqual(a, b) {
 		return true
 	}

@@ -63,11 +63,27 @@ func (r *run) charge(n int64) {
 // chargeBytes pays for n bytes that are copied or looked at.
 func (r *run) chargeBytes(n int) { r.charge(int64(n) / bytesPerUnit) }
 
+// chargeLook pays for n places of a table that are looked at, or copied, on the way to another.
+func (r *run) chargeLook(n int) { r.charge(int64(n) / placesPerUnit) }
+
+// longText is the length from which on a string is paid for wherever it is compared or read, and not only where it is made.
+const longText = 64
+
+// pay is for a value that is about to be compared or read, if it is a long string.
+func (r *run) pay(v value) {
+	if s, ok := v.o.(*str); ok && len(s.s) > longText {
+		r.chargeBytes(len(s.s))
+	}
+}
+
 // What a call of Go costs, and a call from there.
 const (
-	bytesPerUnit = 16
-	nativeCost   = 4
-	callbackCost = 8
+	bytesPerUnit  = 16
+	placesPerUnit = 4
+	raiseCost     = 16
+	numeralCost   = 4 // of a number that becomes a text, beside that
+	nativeCost    = 4
+	callbackCost  = 8
 )
 
 func (r *run) refuel() {
@@ -200,12 +216,14 @@ func (th *thread) callLua(cl *closure, args []value) []value {
 		th.depth += p.weight
 		regs := th.alloc(p.slots)
 		copy(regs[:p.params], args)
+		th.r.charge(int64(len(p.cells)))
 		for _, slot := range p.cells {
 			regs[slot] = value{o: &cell{regs[slot]}}
 		}
 		var rest []value
 		if p.dots && len(args) > p.params {
 			rest = th.alloc(len(args) - p.params)
+			th.r.charge(int64(len(rest)))
 			copy(rest, args[p.params:])
 		}
 		f := th.push(cl)
@@ -234,8 +252,7 @@ func (th *thread) call(fn value, args []value, e expr) []value {
 	case *closure:
 		return th.callLua(x, args)
 	case *native:
-		th.r.charge(nativeCost)
-		return x.fn(th, args)
+		return th.callNative(x, args)
 	}
 	handler := th.metamethod(fn, "__call")
 	if !handler.isFunction() {
@@ -243,6 +260,17 @@ func (th *thread) call(fn value, args []value, e expr) []value {
 	}
 	all := make([]value, 0, len(args)+1)
 	return th.call(handler, append(append(all, fn), args...), nil)
+}
+
+// callNative calls a function of Go. Most look at all of their strings.
+func (th *thread) callNative(x *native, args []value) []value {
+	th.r.charge(nativeCost)
+	if !x.lean {
+		for i := range args {
+			th.r.pay(args[i])
+		}
+	}
+	return x.fn(th, args)
 }
 
 // callback calls from Go. Lua 5.1 has a limit for these.
