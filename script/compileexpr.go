@@ -386,7 +386,7 @@ func hint(n int) int {
 func (c *compiler) closure(fn *function) evaluate {
 	p := c.function(fn)
 	return func(f *frame) value {
-		f.r.charge(int64(tableCost + len(p.ups)))
+		f.r.charge(int64(tableCost + 2*len(p.ups)))
 		cl := &closure{proto: p, env: f.cl.env, id: f.r.id()}
 		if len(p.ups) > 0 {
 			cl.up = make([]*cell, len(p.ups))

@@ -18,6 +18,7 @@ type coroutine struct {
 	failure *luaError
 	crash   any // a panic that is for the whole run
 	resumer *thread
+	deepest int
 }
 
 // coroutineCost is for its stack.

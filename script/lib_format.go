@@ -9,8 +9,14 @@ import (
 
 const maxFormatFlags = 5
 
-// floatCost is for a number that may be of hundreds of digits.
-const floatCost = 50
+// floatCost is more for numbers of which all digits are needed, and those may be hundreds.
+func (d directive) floatCost(n float64) int64 {
+	if d.verb != 'f' && d.precision <= 17 {
+		return 20
+	}
+	_, exponent := math.Frexp(n)
+	return int64(50 + 10*max(d.precision, 0) + max(exponent, -exponent)/2)
+}
 
 // directive is one "%..." of string.format.
 type directive struct {
@@ -95,8 +101,9 @@ func (th *thread) formatOne(d directive, args []value, arg int) string {
 	case 'x', 'X':
 		return d.unsigned(th.checkNumber(args, arg), 16)
 	case 'e', 'E', 'f', 'g', 'G':
-		th.r.charge(floatCost)
-		return d.float(th.checkNumber(args, arg))
+		n := th.checkNumber(args, arg)
+		th.r.charge(d.floatCost(n))
+		return d.float(n)
 	case 'q':
 		return quote(th.checkString(args, arg))
 	case 's':

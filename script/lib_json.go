@@ -82,7 +82,7 @@ func jsonNew(th *thread, _ []value) []value {
 	t.setField(th.r, "null", nullValue)
 	t.setField(th.r, "_NAME", text("cjson"))
 	t.setField(th.r, "_VERSION", text("2.1.0"))
-	th.r.charge(100)
+	th.r.charge(200)
 	return th.ret(value{o: t})
 }
 
@@ -195,7 +195,7 @@ func (w *jsonWriter) arrayLength(t *table) int {
 	most, items := 0, 0
 	var last value
 	for k, v, more, _ := t.next(w.th.r, nilValue); more; k, v, more, _ = t.next(w.th.r, k) {
-		w.th.r.charge(1)
+		w.th.r.charge(2)
 		if !k.isNumber() || k.n < 1 || k.n != math.Floor(k.n) {
 			return -1
 		}
@@ -276,6 +276,7 @@ func (w *jsonWriter) string(s string) {
 		case c >= 32 && c != 127:
 			w.out = append(w.out, c)
 		default:
+			w.th.r.charge(1)
 			if i := strings.IndexByte("\b\t\n\f\r", c); i >= 0 {
 				w.out = append(w.out, '\\', "btnfr"[i])
 			} else {

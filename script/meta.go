@@ -151,6 +151,8 @@ func (th *thread) arithmetic(op token, a, b value, left, right expr) value {
 	th.r.pay(b)
 	x, xOK := toNumber(a)
 	y, yOK := toNumber(b)
+	th.r.payNumeral(a, x)
+	th.r.payNumeral(b, y)
 	if xOK && yOK {
 		return number(calculate(op, x, y))
 	}
@@ -171,6 +173,7 @@ func (th *thread) arithmetic(op token, a, b value, left, right expr) value {
 func (th *thread) negate(a value, e expr) value {
 	th.r.pay(a)
 	if n, ok := toNumber(a); ok {
+		th.r.payNumeral(a, n)
 		return number(-n)
 	}
 	handler := th.metamethod(a, "__unm")

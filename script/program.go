@@ -43,8 +43,14 @@ func Compile(source []byte) (*Program, error) {
 	return &Program{Flags: flags, proto: p}, nil
 }
 
+// maxSource bounds what is compiled: a function takes about a hundred times as much memory as its source.
+const maxSource = 2 << 20
+
 func compile(source, name string) (*proto, error) {
 	chunk := chunkID(name)
+	if len(source) > maxSource {
+		return nil, refuse("%s: the source has more than %d bytes", chunk, maxSource)
+	}
 	fn, err := parse(source, chunk)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package script
 
 import (
 	"fmt"
+	"math"
 )
 
 // run is one run of a script: what it may still spend, and what it can reach beside its variables.
@@ -76,12 +77,31 @@ func (r *run) pay(v value) {
 	}
 }
 
+// payNumeral is for a text that was read as a number. Those with many digits, and those next to zero, take long.
+func (r *run) payNumeral(v value, n float64) {
+	if s := v.str(); s != nil {
+		r.payDigits(len(s.s), n)
+	}
+}
+
+func (r *run) payDigits(length int, n float64) {
+	cost := int64(numeralCost)
+	if length > 19 {
+		cost += int64(length)
+	}
+	if n != 0 && math.Abs(n) < 1e-290 {
+		cost += 200
+	}
+	r.charge(cost)
+}
+
 // What a call of Go costs, and a call from there.
 const (
 	bytesPerUnit  = 16
 	placesPerUnit = 4
 	raiseCost     = 16
-	numeralCost   = 4 // of a number that becomes a text, beside that
+	levelCost     = 32 // of the stack of a coroutine
+	numeralCost   = 4  // of a number that becomes a text, beside that
 	nativeCost    = 4
 	callbackCost  = 8
 )
@@ -214,16 +234,20 @@ func (th *thread) callLua(cl *closure, args []value) []value {
 		}
 		th.r.depth += p.weight
 		th.depth += p.weight
+		if th.co != nil && th.depth > th.co.deepest { // its stack grows, and stays as large
+			th.r.charge(int64(th.depth-th.co.deepest) * levelCost)
+			th.co.deepest = th.depth
+		}
 		regs := th.alloc(p.slots)
 		copy(regs[:p.params], args)
-		th.r.charge(int64(len(p.cells)))
+		th.r.charge(2 * int64(len(p.cells)))
 		for _, slot := range p.cells {
 			regs[slot] = value{o: &cell{regs[slot]}}
 		}
 		var rest []value
 		if p.dots && len(args) > p.params {
 			rest = th.alloc(len(args) - p.params)
-			th.r.charge(int64(len(rest)))
+			th.r.charge(2 * int64(len(rest)))
 			copy(rest, args[p.params:])
 		}
 		f := th.push(cl)
