@@ -82,7 +82,7 @@ func jsonNew(th *thread, _ []value) []value {
 	t.setField(th.r, "null", nullValue)
 	t.setField(th.r, "_NAME", text("cjson"))
 	t.setField(th.r, "_VERSION", text("2.1.0"))
-	th.r.charge(200)
+	th.r.charge(1000)
 	return th.ret(value{o: t})
 }
 

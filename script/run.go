@@ -90,7 +90,7 @@ func (r *run) payDigits(length int, n float64) {
 		cost += int64(length)
 	}
 	if n != 0 && math.Abs(n) < 1e-290 {
-		cost += 200
+		cost += 1000
 	}
 	r.charge(cost)
 }
