@@ -42,7 +42,7 @@ const (
 	loadInstructions = 5_000_000
 	// Bounds of the compiled programs that are kept.
 	programsMax     = 2000
-	programsByteMax = 32 << 20
+	programsByteMax = 4 << 20 // a program takes about a hundred times as much as its text
 )
 
 // program is a compiled script.

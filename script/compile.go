@@ -249,11 +249,13 @@ func (c *compiler) target(e expr, line int) target {
 		name := value{o: e.name}
 		return target{store: func(f *frame, _, _, val value) {
 			f.site = where
+			f.r.pay(name)
 			f.th.setIndex(value{o: f.cl.env}, name, val, nil)
 		}}
 	}
 	x := e.(*indexExpr)
 	return target{c.expr(x.object), c.expr(x.key), func(f *frame, object, key, val value) {
+		f.r.pay(key)
 		if t, ok := object.o.(*table); ok && t.meta == nil && !t.readonly {
 			if p := t.find(key); p != nil {
 				*p = val
@@ -335,6 +337,7 @@ func (c *compiler) numericFor(s *forStmt) execute {
 	declare, body := c.declare(s.v), c.block(s.body)
 	where := &site{line: s.line}
 	check := func(f *frame, v value, what string) float64 {
+		f.r.pay(v)
 		n, ok := toNumber(v)
 		if !ok {
 			f.site = where

@@ -56,7 +56,11 @@ func (c *compiler) multi(e expr) evaluates {
 
 func (c *compiler) global(e *globalExpr) evaluate {
 	name, where := e.name, &site{line: e.line}
+	long := len(name.s) > longText
 	return func(f *frame) value {
+		if long {
+			f.r.chargeBytes(len(name.s))
+		}
 		if p := f.cl.env.findStr(name); p != nil && !p.isNil() {
 			return *p
 		}
@@ -88,7 +92,7 @@ func (r *run) argument(name string) value {
 
 func (c *compiler) index(e *indexExpr) evaluate {
 	object, where := c.expr(e.object), &site{line: e.line}
-	if s, ok := e.key.(*stringExpr); ok {
+	if s, ok := e.key.(*stringExpr); ok && len(s.s.s) <= longText {
 		key := s.s
 		return func(f *frame) value {
 			v := object(f)
@@ -104,6 +108,7 @@ func (c *compiler) index(e *indexExpr) evaluate {
 	key := c.expr(e.key)
 	return func(f *frame) value {
 		v, k := object(f), key(f)
+		f.r.pay(k)
 		if t, ok := v.o.(*table); ok {
 			if p := t.find(k); p != nil && !p.isNil() {
 				return *p
@@ -165,8 +170,7 @@ func (c *compiler) call(e *callExpr) evaluates {
 		case *closure:
 			ret = th.callLua(x, args)
 		case *native:
-			th.r.charge(nativeCost)
-			ret = x.fn(th, args)
+			ret = th.callNative(x, args)
 		default:
 			ret = th.call(fn, args, name)
 		}
@@ -342,6 +346,7 @@ func (c *compiler) keyed(item tableItem, where *site) func(*frame, *table, []val
 		k := key(f)
 		v := val(f)
 		f.site = where
+		f.r.pay(k)
 		f.th.checkKey(k, (*thread).throw)
 		t.set(f.r, k, v)
 		return pending
@@ -381,7 +386,7 @@ func hint(n int) int {
 func (c *compiler) closure(fn *function) evaluate {
 	p := c.function(fn)
 	return func(f *frame) value {
-		f.r.charge(tableCost)
+		f.r.charge(int64(tableCost + 2*len(p.ups)))
 		cl := &closure{proto: p, env: f.cl.env, id: f.r.id()}
 		if len(p.ups) > 0 {
 			cl.up = make([]*cell, len(p.ups))

@@ -200,7 +200,7 @@ func (r *run) tableReply(t *table, depth int) resp.Reply {
 
 func (r *run) entries(t *table, depth int, values bool) []resp.Reply {
 	elems := []resp.Reply{}
-	for k, v, more, _ := t.next(nilValue); more; k, v, more, _ = t.next(k) {
+	for k, v, more, _ := t.next(r, nilValue); more; k, v, more, _ = t.next(r, k) {
 		elems = append(elems, r.replyAt(k, depth))
 		if values {
 			elems = append(elems, r.replyAt(v, depth))

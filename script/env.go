@@ -28,7 +28,7 @@ func newEnvironment() *environment {
 	b.set(e.loading, "redis", value{o: api})
 	b.protect(e.loading)
 	for _, t := range []*table{e.globals, e.functions, e.loading} {
-		lock(t)
+		lock(b.r, t)
 	}
 	return e
 }
@@ -42,8 +42,17 @@ func (b builder) set(t *table, name string, v value) { t.set(b.r, value{o: const
 
 func (b builder) functions(t *table, functions map[string]func(*thread, []value) []value) {
 	for _, name := range sortedNames(functions) {
-		b.set(t, name, value{o: &native{name: name, fn: functions[name], id: b.r.id()}})
+		b.set(t, name, value{o: &native{name: name, fn: functions[name], id: b.r.id(), lean: lean[name]}})
 	}
+}
+
+// lean are the functions that do not look at all of a string, or pay for it, or only pass it on: who reads a long string byte by
+// byte does not pay for all of it each time.
+var lean = map[string]bool{
+	"byte": true, "len": true, "sub": true, "find": true, "match": true, "gmatch": true, "gsub": true, "type": true,
+	"tostring": true, "select": true, "insert": true, "assert": true, "error": true, "call": true, "pcall": true, "xpcall": true,
+	"create": true, "resume": true, "wrap": true, "yield": true, "unpack": true, "unpack_one": true, "unpack_limit": true,
+	"log": true, "setmetatable": true, "decode": true, "encode": true,
 }
 
 // protect makes it an error to read what a table does not have.
@@ -70,21 +79,21 @@ func undefined(th *thread, args []value) []value {
 }
 
 // lock makes a table and all that it leads to read-only.
-func lock(t *table) {
+func lock(r *run, t *table) {
 	if t.readonly {
 		return
 	}
 	t.readonly = true
-	for k, v, more, _ := t.next(nilValue); more; k, v, more, _ = t.next(k) {
+	for k, v, more, _ := t.next(r, nilValue); more; k, v, more, _ = t.next(r, k) {
 		if s := k.str(); s != nil {
 			s.sum()
 		}
 		if inner := v.table(); inner != nil {
-			lock(inner)
+			lock(r, inner)
 		}
 	}
 	if t.meta != nil {
-		lock(t.meta)
+		lock(r, t.meta)
 	}
 }
 
@@ -119,7 +128,7 @@ func (b builder) environment(e *environment, eval bool) *table {
 		b.functions(g, map[string]func(*thread, []value) []value{"__redis__err__handler": errorHandler})
 		e.stringMeta = b.table()
 		b.set(e.stringMeta, "__index", g.field("string"))
-		lock(e.stringMeta)
+		lock(b.r, e.stringMeta)
 	}
 	b.protect(g)
 	return g

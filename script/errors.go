@@ -7,6 +7,7 @@ import (
 
 // raise raises v as an error, and remembers the place as Redis's error handler finds it.
 func (th *thread) raise(v value) {
+	th.r.charge(raiseCost)
 	e := &luaError{v: v, line: -1, source: "=[C]", placed: true}
 	if f := th.frame; f.cl != nil {
 		e.source, e.line = f.cl.proto.source, f.line()

@@ -36,6 +36,7 @@ func (th *thread) checkTable(args []value, i int) *table {
 
 func (th *thread) checkNumber(args []value, i int) float64 {
 	n, ok := toNumber(at(args, i))
+	th.r.payNumeral(at(args, i), n)
 	if !ok {
 		th.argType(args, i, "number")
 	}
@@ -234,7 +235,7 @@ func pairs(th *thread, args []value) []value {
 
 func next(th *thread, args []value) []value {
 	t := th.checkTable(args, 0)
-	k, v, more, found := t.next(at(args, 1))
+	k, v, more, found := t.next(th.r, at(args, 1))
 	if !found {
 		th.failBare("invalid key to 'next'")
 	}
@@ -328,6 +329,7 @@ func luaToNumber(th *thread, args []value) []value {
 	}
 	if radix == 10 {
 		if n, ok := toNumber(th.checkAny(args, 0)); ok {
+			th.r.payNumeral(args[0], n)
 			return th.ret(number(n))
 		}
 		return th.ret(nilValue)
@@ -403,7 +405,7 @@ func unpack(th *thread, args []value) []value {
 		from = th.checkInt(args, 1)
 	}
 	if at(args, 2).isNil() {
-		to = t.length()
+		to = t.length(th.r)
 	} else {
 		to = th.checkInt(args, 2)
 	}
@@ -468,7 +470,7 @@ func load(th *thread, args []value) []value {
 }
 
 // compileCost is what a byte of source costs when a script compiles it.
-const compileCost = 4
+const compileCost = 12
 
 func (th *thread) loadChunk(source, name string) []value {
 	th.r.charge(int64(len(source)) * compileCost)

@@ -18,6 +18,7 @@ type coroutine struct {
 	failure *luaError
 	crash   any // a panic that is for the whole run
 	resumer *thread
+	deepest int
 }
 
 // coroutineCost is for its stack.
@@ -140,7 +141,7 @@ func coWrap(th *thread, args []value) []value {
 		th.argError(0, "Lua function expected")
 	}
 	co := th.newCoroutine(args[0])
-	return th.ret(value{o: &native{name: "wrap", id: th.r.id(), fn: func(th *thread, args []value) []value {
+	return th.ret(value{o: &native{name: "wrap", id: th.r.id(), lean: true, fn: func(th *thread, args []value) []value {
 		ret, failure, ok := th.resume(co, args)
 		if !ok {
 			if s, isText := toText(failure); isText {

@@ -9,6 +9,15 @@ import (
 
 const maxFormatFlags = 5
 
+// floatCost is more for numbers of which all digits are needed, and those may be hundreds.
+func (d directive) floatCost(n float64) int64 {
+	if d.verb != 'f' && d.precision <= 17 {
+		return 20
+	}
+	_, exponent := math.Frexp(n)
+	return int64(50 + 10*max(d.precision, 0) + max(exponent, -exponent)/2)
+}
+
 // directive is one "%..." of string.format.
 type directive struct {
 	flags     string
@@ -35,6 +44,7 @@ func stringFormat(th *thread, args []value) []value {
 		var d directive
 		d, i = th.directive(format, i)
 		arg++
+		th.r.charge(numeralCost)
 		s := th.formatOne(d, args, arg)
 		th.r.checkLength(b.Len() + len(s))
 		th.r.chargeBytes(len(s))
@@ -91,7 +101,9 @@ func (th *thread) formatOne(d directive, args []value, arg int) string {
 	case 'x', 'X':
 		return d.unsigned(th.checkNumber(args, arg), 16)
 	case 'e', 'E', 'f', 'g', 'G':
-		return d.float(th.checkNumber(args, arg))
+		n := th.checkNumber(args, arg)
+		th.r.charge(d.floatCost(n))
+		return d.float(n)
 	case 'q':
 		return quote(th.checkString(args, arg))
 	case 's':

@@ -82,7 +82,7 @@ func jsonNew(th *thread, _ []value) []value {
 	t.setField(th.r, "null", nullValue)
 	t.setField(th.r, "_NAME", text("cjson"))
 	t.setField(th.r, "_VERSION", text("2.1.0"))
-	th.r.charge(100)
+	th.r.charge(1000)
 	return th.ret(value{o: t})
 }
 
@@ -194,8 +194,8 @@ func (w *jsonWriter) value(v value, depth int) {
 func (w *jsonWriter) arrayLength(t *table) int {
 	most, items := 0, 0
 	var last value
-	for k, v, more, _ := t.next(nilValue); more; k, v, more, _ = t.next(k) {
-		w.th.r.charge(1)
+	for k, v, more, _ := t.next(w.th.r, nilValue); more; k, v, more, _ = t.next(w.th.r, k) {
+		w.th.r.charge(2)
 		if !k.isNumber() || k.n < 1 || k.n != math.Floor(k.n) {
 			return -1
 		}
@@ -227,7 +227,7 @@ func (w *jsonWriter) array(t *table, n, depth int) {
 func (w *jsonWriter) object(t *table, depth int) {
 	w.out = append(w.out, '{')
 	comma := false
-	for k, v, more, _ := t.next(nilValue); more; k, v, more, _ = t.next(k) {
+	for k, v, more, _ := t.next(w.th.r, nilValue); more; k, v, more, _ = t.next(w.th.r, k) {
 		if comma {
 			w.out = append(w.out, ',')
 		}
@@ -249,6 +249,7 @@ func (w *jsonWriter) object(t *table, depth int) {
 }
 
 func (w *jsonWriter) number(v value) {
+	w.th.r.charge(numeralCost)
 	bad := v.n != v.n || math.IsInf(v.n, 0)
 	switch {
 	case bad && w.c.encodeInvalid == 0:
@@ -262,6 +263,8 @@ func (w *jsonWriter) number(v value) {
 	}
 }
 
+const hexDigits = "0123456789abcdef"
+
 func (w *jsonWriter) string(s string) {
 	w.th.r.chargeBytes(len(s))
 	w.th.r.checkLength(len(w.out) + len(s))
@@ -273,10 +276,11 @@ func (w *jsonWriter) string(s string) {
 		case c >= 32 && c != 127:
 			w.out = append(w.out, c)
 		default:
+			w.th.r.charge(1)
 			if i := strings.IndexByte("\b\t\n\f\r", c); i >= 0 {
 				w.out = append(w.out, '\\', "btnfr"[i])
 			} else {
-				w.out = fmt.Appendf(w.out, "\\u%04x", c)
+				w.out = append(w.out, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 			}
 		}
 	}

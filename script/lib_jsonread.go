@@ -105,6 +105,7 @@ func (r *jsonReader) number() {
 		r.wrong("invalid number")
 		return
 	}
+	r.th.r.payDigits(used, n)
 	r.literal("T_NUMBER", number(n), used)
 }
 

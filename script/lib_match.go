@@ -23,7 +23,7 @@ type matcher struct {
 
 // patternEnd is the byte after the single character class at p.
 func (m *matcher) classEnd(p int) int {
-	c := m.pat[p]
+	c, start := m.pat[p], p
 	p++
 	switch c {
 	case '%':
@@ -44,6 +44,7 @@ func (m *matcher) classEnd(p int) int {
 				p++
 			}
 		}
+		m.th.r.chargeBytes(p - start)
 		return p + 1
 	}
 	return p

@@ -9,7 +9,7 @@ var mathFunctions = map[string]func(*thread, []value) []value{
 	"exp": oneArg(math.Exp), "log": oneArg(math.Log), "log10": oneArg(math.Log10),
 	"deg":   oneArg(func(x float64) float64 { return x / (math.Pi / 180) }),
 	"rad":   oneArg(func(x float64) float64 { return x * (math.Pi / 180) }),
-	"atan2": twoArgs(math.Atan2), "fmod": twoArgs(math.Mod), "pow": twoArgs(power),
+	"atan2": twoArgs(math.Atan2), "fmod": mathFmod, "pow": twoArgs(power),
 	"frexp": mathFrexp, "ldexp": mathLdexp, "modf": mathModf, "max": mathMax, "min": mathMin,
 	"random": mathRandom, "randomseed": mathRandomSeed,
 }
@@ -23,6 +23,15 @@ func twoArgs(f func(a, b float64) float64) func(*thread, []value) []value {
 		a := th.checkNumber(args, 0)
 		return th.ret(number(f(a, th.checkNumber(args, 1))))
 	}
+}
+
+// mathFmod takes a step for each bit by which its arguments differ.
+func mathFmod(th *thread, args []value) []value {
+	a, b := th.checkNumber(args, 0), th.checkNumber(args, 1)
+	_, high := math.Frexp(a)
+	_, low := math.Frexp(b)
+	th.r.charge(int64(max(0, high-low)))
+	return th.ret(number(math.Mod(a, b)))
 }
 
 func mathFrexp(th *thread, args []value) []value {

@@ -113,7 +113,7 @@ func (p *packer) int(n int64) {
 
 func (p *packer) table(t *table, depth int) {
 	count, most, list := 0, 0.0, true
-	for k, _, more, _ := t.next(nilValue); more; k, _, more, _ = t.next(k) {
+	for k, _, more, _ := t.next(p.th.r, nilValue); more; k, _, more, _ = t.next(p.th.r, k) {
 		p.th.r.charge(1)
 		count++
 		if !k.isNumber() || k.n <= 0 || float64(toInt32(k.n)) != k.n {
@@ -138,7 +138,7 @@ func (p *packer) table(t *table, depth int) {
 	} else {
 		p.size(count, 0xde)
 	}
-	for k, v, more, _ := t.next(nilValue); more; k, v, more, _ = t.next(k) {
+	for k, v, more, _ := t.next(p.th.r, nilValue); more; k, v, more, _ = t.next(p.th.r, k) {
 		p.value(k, depth+1)
 		p.value(v, depth+1)
 	}

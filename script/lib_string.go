@@ -126,9 +126,10 @@ func stringMatch(th *thread, args []value) []value { return findOrMatch(th, args
 func findOrMatch(th *thread, args []value, find bool) []value {
 	s := th.checkString(args, 0)
 	pattern := th.checkString(args, 1)
+	th.r.chargeBytes(len(pattern))
 	init := min(max(position(th.optLong(args, 2, 1), len(s))-1, 0), len(s))
 	if find && (at(args, 3).truth() || !strings.ContainsAny(pattern, patternSpecial)) {
-		th.r.chargeBytes(len(s) - init + len(pattern))
+		th.r.chargeBytes(len(s) - init)
 		if i := strings.Index(s[init:], pattern); i >= 0 {
 			return th.ret(number(float64(init+i+1)), number(float64(init+i+len(pattern))))
 		}
@@ -148,9 +149,10 @@ func findOrMatch(th *thread, args []value, find bool) []value {
 func stringGmatch(th *thread, args []value) []value {
 	s := th.checkString(args, 0)
 	pattern := th.checkString(args, 1)
+	th.r.chargeBytes(len(pattern))
 	pos := 0
 	th.r.charge(tableCost)
-	return th.ret(value{o: &native{name: "gmatch", id: th.r.id(), fn: func(th *thread, _ []value) []value {
+	return th.ret(value{o: &native{name: "gmatch", id: th.r.id(), lean: true, fn: func(th *thread, _ []value) []value {
 		m := &matcher{th: th, src: s, pat: pattern}
 		for ; pos <= len(s); pos++ {
 			m.level = 0
@@ -170,6 +172,7 @@ func stringGmatch(th *thread, args []value) []value {
 func stringGsub(th *thread, args []value) []value {
 	s := th.checkString(args, 0)
 	pattern := th.checkString(args, 1)
+	th.r.chargeBytes(len(pattern))
 	with := at(args, 2)
 	if _, ok := toText(with); !ok && with.table() == nil && !with.isFunction() {
 		th.argError(2, "string/function/table expected")

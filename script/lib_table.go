@@ -17,7 +17,7 @@ func tableConcat(th *thread, args []value) []value {
 		from = th.checkInt(args, 2)
 	}
 	if at(args, 3).isNil() {
-		to = t.length()
+		to = t.length(th.r)
 	} else {
 		to = th.checkInt(args, 3)
 	}
@@ -32,6 +32,9 @@ func tableConcat(th *thread, args []value) []value {
 			s += separator
 		}
 		th.r.charge(1)
+		if v.isNumber() {
+			th.r.charge(numeralCost)
+		}
 		th.r.checkLength(b.Len() + len(s))
 		th.r.chargeBytes(len(s))
 		b.WriteString(s)
@@ -44,7 +47,7 @@ func tableForeach(th *thread, args []value) []value {
 	fn := th.checkFunction(args, 1)
 	key := nilValue
 	for {
-		k, v, more, found := t.next(key)
+		k, v, more, found := t.next(th.r, key)
 		if !found {
 			th.failBare("invalid key to 'next'")
 		}
@@ -60,7 +63,7 @@ func tableForeach(th *thread, args []value) []value {
 
 func tableForeachI(th *thread, args []value) []value {
 	t := th.checkTable(args, 0)
-	n := t.length()
+	n := t.length(th.r)
 	fn := th.checkFunction(args, 1)
 	for i := 1; i <= n; i++ {
 		if r := first(th.callback(fn, number(float64(i)), t.getInt(i))); !r.isNil() {
@@ -71,7 +74,7 @@ func tableForeachI(th *thread, args []value) []value {
 }
 
 func tableGetN(th *thread, args []value) []value {
-	return th.ret(number(float64(th.checkTable(args, 0).length())))
+	return th.ret(number(float64(th.checkTable(args, 0).length(th.r))))
 }
 
 func tableSetN(th *thread, args []value) []value {
@@ -83,7 +86,7 @@ func tableSetN(th *thread, args []value) []value {
 func tableMaxN(th *thread, args []value) []value {
 	most := 0.0
 	t := th.checkTable(args, 0)
-	for k, _, more, _ := t.next(nilValue); more; k, _, more, _ = t.next(k) {
+	for k, _, more, _ := t.next(th.r, nilValue); more; k, _, more, _ = t.next(th.r, k) {
 		th.r.charge(1)
 		if k.isNumber() && k.n > most {
 			most = k.n
@@ -94,7 +97,7 @@ func tableMaxN(th *thread, args []value) []value {
 
 func tableInsert(th *thread, args []value) []value {
 	t := th.checkTable(args, 0)
-	e := t.length() + 1
+	e := t.length(th.r) + 1
 	switch len(args) {
 	case 2:
 		th.setAt(t, e, args[1])
@@ -116,7 +119,7 @@ func tableInsert(th *thread, args []value) []value {
 
 func tableRemove(th *thread, args []value) []value {
 	t := th.checkTable(args, 0)
-	e := t.length()
+	e := t.length(th.r)
 	pos := e
 	if !at(args, 1).isNil() {
 		pos = th.checkInt(args, 1)
@@ -135,7 +138,7 @@ func tableRemove(th *thread, args []value) []value {
 
 func tableSort(th *thread, args []value) []value {
 	t := th.checkTable(args, 0)
-	n := t.length()
+	n := t.length(th.r)
 	s := sorter{th: th, t: t}
 	if !at(args, 1).isNil() {
 		s.less = th.checkFunction(args, 1)

@@ -43,8 +43,11 @@ func Load(source []byte, limits Limits) (*Library, error) {
 	}
 	l := &Library{Name: name, proto: p}
 	r := newRun(silent{}, Options{Limits: limits})
+	var found *loading
 	reply := r.perform("", func(th *thread) resp.Reply {
-		if failure := th.load(l); failure != nil {
+		failure := th.load(l)
+		found = r.loading
+		if failure != nil {
 			message := "ERR " + errorText(failure.v)
 			if t := failure.v.table(); t != nil {
 				message, _ = toText(t.field("err"))
@@ -56,10 +59,10 @@ func Load(source []byte, limits Limits) (*Library, error) {
 	if reply.IsError() {
 		return nil, errors.New(strings.TrimPrefix(reply.Text, "ERR "))
 	}
-	if len(r.loading.functions) == 0 {
+	if len(found.functions) == 0 {
 		return nil, refuse("No functions registered")
 	}
-	l.Functions = r.loading.functions
+	l.Functions = found.functions
 	return l, nil
 }
 
@@ -141,7 +144,8 @@ func (l *Library) Call(function string, h Host, keys, args [][]byte, o Options) 
 		if !ok {
 			return resp.NewError("ERR Function not found")
 		}
-		return th.protected(fn, []value{r.strings(keys), r.strings(args)}, function)
+		r.arguments(keys, args)
+		return th.protected(fn, []value{r.keys, r.argv}, function)
 	})
 }
 
@@ -185,7 +189,7 @@ func (th *thread) namedFunction(v value) (f Function, callback value) {
 		th.failRedis("calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments).")
 	}
 	named := false
-	for k, v, more, _ := t.next(nilValue); more; k, v, more, _ = t.next(k) {
+	for k, v, more, _ := t.next(th.r, nilValue); more; k, v, more, _ = t.next(th.r, k) {
 		key, ok := toText(k)
 		if !ok {
 			th.failRedis("named argument key given to redis.register_function is not a string")

@@ -2,6 +2,7 @@ package script
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -72,8 +73,8 @@ var greedy = []string{
 }
 
 func TestLimits(t *testing.T) {
-	limits := Limits{Instructions: 1_000_000, StringBytes: 8 << 20}
-	for _, source := range greedy {
+	limits := Limits{Instructions: 500_000, StringBytes: 8 << 20}
+	for _, source := range append(costly, greedy...) {
 		p, err := Compile([]byte(source))
 		if err != nil {
 			t.Errorf("%s: %v", source, err)
@@ -106,7 +107,7 @@ func TestLimitIsNotCaught(t *testing.T) {
 
 // FuzzRun runs whatever compiles: it ends, never with a panic, and twice with the same reply.
 func FuzzRun(f *testing.F) {
-	for _, source := range append(readScripts(f), greedy...) {
+	for _, source := range slices.Concat(readScripts(f), greedy, costly) {
 		f.Add(source)
 	}
 	f.Fuzz(func(t *testing.T, source string) {

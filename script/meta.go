@@ -33,6 +33,8 @@ func (th *thread) metamethod(v value, event string) value {
 // index reads v[key]. e is the expression of v, for errors.
 func (th *thread) index(v, key value, e expr) value {
 	for range maxChainMeta {
+		th.r.charge(1)
+		th.r.pay(key)
 		var handler value
 		if t := v.table(); t != nil {
 			if p := t.find(key); p != nil && !p.isNil() || t.meta == nil {
@@ -65,6 +67,8 @@ func (th *thread) index(v, key value, e expr) value {
 // setIndex is v[key] = val.
 func (th *thread) setIndex(v, key, val value, e expr) {
 	for range maxChainMeta {
+		th.r.charge(1)
+		th.r.pay(key)
 		var handler value
 		if t := v.table(); t != nil {
 			if t.readonly {
@@ -143,8 +147,12 @@ func power(a, b float64) float64 {
 
 // arithmetic is the way of operands that are not both numbers.
 func (th *thread) arithmetic(op token, a, b value, left, right expr) value {
+	th.r.pay(a)
+	th.r.pay(b)
 	x, xOK := toNumber(a)
 	y, yOK := toNumber(b)
+	th.r.payNumeral(a, x)
+	th.r.payNumeral(b, y)
 	if xOK && yOK {
 		return number(calculate(op, x, y))
 	}
@@ -163,7 +171,9 @@ func (th *thread) arithmetic(op token, a, b value, left, right expr) value {
 }
 
 func (th *thread) negate(a value, e expr) value {
+	th.r.pay(a)
 	if n, ok := toNumber(a); ok {
+		th.r.payNumeral(a, n)
 		return number(-n)
 	}
 	handler := th.metamethod(a, "__unm")
@@ -177,7 +187,7 @@ func (th *thread) length(a value, e expr) value {
 	switch x := a.o.(type) {
 	case *table:
 		th.r.charge(1)
-		return number(float64(x.length()))
+		return number(float64(x.length(th.r)))
 	case *str:
 		return number(float64(len(x.s)))
 	}
@@ -192,6 +202,9 @@ func (th *thread) concat(a, b value, left, right expr) value {
 	x, xOK := toText(a)
 	y, yOK := toText(b)
 	if xOK && yOK {
+		if a.str() == nil || b.str() == nil {
+			th.r.charge(numeralCost)
+		}
 		th.r.checkLength(len(x) + len(y))
 		return th.r.newString(x + y)
 	}
@@ -210,6 +223,7 @@ func (th *thread) concat(a, b value, left, right expr) value {
 }
 
 func (th *thread) equal(a, b value) bool {
+	th.r.pay(a)
 	if rawEqual(a, b) {
 		return true
 	}

@@ -10,6 +10,7 @@ type parser struct {
 	lexer
 	fn    *function
 	depth int
+	high  int   // how high the trees are that were read for the current expression: those of its parts
 	cost  int64 // of the block that is read
 }
 
@@ -79,6 +80,15 @@ func (p *parser) enter() {
 }
 
 func (p *parser) leave() { p.depth-- }
+
+// higher says that the tree of the current expression got one level more around all that it has.
+func (p *parser) higher() {
+	p.high++
+	p.fn.deepest = max(p.fn.deepest, p.depth+p.high)
+	if p.high > maxHeight {
+		p.fail("chunk has too many syntax levels")
+	}
+}
 
 func (p *parser) open(loop bool) {
 	p.fn.scopes = append(p.fn.scopes, &scope{active: len(p.fn.active), used: p.fn.used, loop: loop})
@@ -202,9 +212,12 @@ func (p *parser) statement() (_ stmt, last bool) {
 		return p.ifStatement(line), false
 	case tokWhile:
 		p.next()
+		before := p.cost
 		cond := p.expr()
+		again := p.cost - before
 		p.expect(tokDo)
 		body := p.block(true)
+		body.cost += again
 		p.expectClosing(tokEnd, tokWhile, line)
 		return &whileStmt{cond, body}, false
 	case tokDo:
@@ -322,6 +335,7 @@ func (p *parser) forStatement(line int) stmt {
 		}
 		p.activate(s.vars...)
 		s.body = p.block(false)
+		s.body.cost += int64(len(s.vars))
 		p.close()
 		p.expectClosing(tokEnd, tokFor, line)
 		return s
@@ -351,6 +365,7 @@ func (p *parser) localStatement() stmt {
 	s := &localStmt{}
 	for {
 		s.vars = append(s.vars, p.declare(p.name()))
+		p.cost++
 		if !p.accept(',') {
 			break
 		}
@@ -403,6 +418,8 @@ func (p *parser) exprs() []expr {
 func (p *parser) function(method bool, line int) *function {
 	f := &function{outer: p.fn, line: line}
 	p.fn = f
+	around := p.high
+	p.high = 0
 	p.expect('(')
 	if method {
 		f.params = append(f.params, p.declare("self"))
@@ -428,5 +445,6 @@ func (p *parser) function(method bool, line int) *function {
 	p.expectClosing(tokEnd, tokFunction, line)
 	p.fn = f.outer
 	p.fn.deepest = max(p.fn.deepest, p.depth)
+	p.high = max(p.high, around)
 	return f
 }

@@ -15,6 +15,9 @@ func (p *parser) expr() expr { return p.subexpr(0) }
 func (p *parser) subexpr(limit int) expr {
 	p.enter()
 	defer p.leave()
+	around := p.high
+	p.high = 0
+	defer func() { p.high = max(p.high, around) }()
 	var left expr
 	switch op := p.tok; op {
 	case tokNot, '-', '#':
@@ -24,24 +27,22 @@ func (p *parser) subexpr(limit int) expr {
 	default:
 		left = p.simple()
 	}
-	for chain := 0; ; chain++ {
+	for {
 		op := p.tok
 		priority, ok := priorities[op]
 		if !ok || priority[0] <= limit {
 			return left
 		}
-		if chain >= maxChain {
-			p.fail("chunk has too many syntax levels")
-		}
 		p.next()
 		right := p.subexpr(priority[1])
 		left = &binaryExpr{op, left, right, p.lastLine}
-		p.fn.deepest = max(p.fn.deepest, p.depth+chain)
+		p.higher()
 	}
 }
 
-// maxChain bounds the operators of one level: the tree of a+b+c... is as deep as the chain is long.
-const maxChain = 10_000
+// maxHeight bounds the trees of expressions, which are read, compiled and run on Go's stack: that of a+b+c... is as high as the
+// chain is long, whatever there is between the parentheses at its begin.
+const maxHeight = 10_000
 
 // fold makes constants of constants.
 func fold(e *unaryExpr) expr {
@@ -134,12 +135,11 @@ func (p *parser) primary() expr {
 
 // suffixed reads a variable, or a call.
 func (p *parser) suffixed() expr {
+	around := p.high
+	p.high = 0
+	defer func() { p.high = max(p.high, around) }()
 	e := p.primary()
-	for chain := 0; ; chain++ {
-		if chain >= maxChain {
-			p.fail("chunk has too many syntax levels")
-		}
-		p.fn.deepest = max(p.fn.deepest, p.depth+chain)
+	for {
 		switch p.tok {
 		case '.':
 			p.next()
@@ -160,6 +160,7 @@ func (p *parser) suffixed() expr {
 			return e
 		}
 		p.cost++
+		p.higher()
 	}
 }
 

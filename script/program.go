@@ -43,8 +43,14 @@ func Compile(source []byte) (*Program, error) {
 	return &Program{Flags: flags, proto: p}, nil
 }
 
+// maxSource bounds what is compiled: a function takes about a hundred times as much memory as its source.
+const maxSource = 2 << 20
+
 func compile(source, name string) (*proto, error) {
 	chunk := chunkID(name)
+	if len(source) > maxSource {
+		return nil, refuse("%s: the source has more than %d bytes", chunk, maxSource)
+	}
 	fn, err := parse(source, chunk)
 	if err != nil {
 		return nil, err
@@ -131,36 +137,17 @@ func splitArgs(line string) (parts []string, ok bool) {
 func (p *Program) Run(h Host, keys, args [][]byte, o Options) resp.Reply {
 	r := newRun(h, o)
 	return r.perform(o.Name, func(th *thread) resp.Reply {
-		r.keys, r.argv = r.strings(keys), r.strings(args)
-		main := &closure{proto: p.proto, env: base.globals, id: r.id()}
-		return th.protected(value{o: main}, nil, o.Name)
+		r.arguments(keys, args)
+		r.main = closure{proto: p.proto, env: base.globals, id: r.id()}
+		return th.protected(value{o: &r.main}, nil, o.Name)
 	})
-}
-
-func newRun(h Host, o Options) *run {
-	l := o.Limits
-	if l.Instructions == 0 {
-		l.Instructions = DefaultInstructions
-	}
-	if l.StringBytes == 0 {
-		l.StringBytes = DefaultStringBytes
-	}
-	return &run{host: h, limits: l, left: l.Instructions, stop: o.Stop, proto: 2, lastID: firstID, random: seed(0)}
-}
-
-func (r *run) strings(items [][]byte) value {
-	t := r.newTable(len(items), 0)
-	for i, item := range items {
-		r.chargeBytes(len(item))
-		t.array[i] = text(string(item))
-	}
-	return value{o: t}
 }
 
 // perform runs do in a new thread, and ends all coroutines that are left. Nothing that happens in a
 // script, not even a defect of the interpreter, ends the process.
 func (r *run) perform(name string, do func(th *thread) resp.Reply) (reply resp.Reply) {
 	defer func() {
+		defect := false
 		switch e := recover().(type) {
 		case nil:
 		case *abort:
@@ -168,11 +155,14 @@ func (r *run) perform(name string, do func(th *thread) resp.Reply) (reply resp.R
 		case *luaError:
 			reply = e.reply(name)
 		default:
-			reply = resp.NewError(fmt.Sprintf("ERR internal error of the interpreter: %v", e))
+			reply, defect = resp.NewError(fmt.Sprintf("ERR internal error of the interpreter: %v", e)), true
 		}
 		r.finish()
+		if !defect {
+			r.release()
+		}
 	}()
-	return do(r.newThread())
+	return do(r.mainThread())
 }
 
 // protected calls a function and makes a reply of what it returns or raises.

@@ -53,25 +53,40 @@ func (r *run) errorTable(message string) value {
 // failRedis raises an error as Redis's functions do.
 func (th *thread) failRedis(message string) { th.raise(th.r.errorTable(message)) }
 
-// commandArgs are the arguments of a command; problem says what is wrong with them.
+// commandArgs are the arguments of a command; problem says what is wrong with them. They hold until the next call; their
+// texts are the command's.
 func (th *thread) commandArgs(args []value) (list [][]byte, problem string) {
 	if len(args) == 0 {
 		return nil, "Please specify at least one argument for this redis lib call"
 	}
-	list = make([][]byte, len(args))
-	for i, v := range args {
+	size := 0
+	for _, v := range args {
 		switch x := v.o.(type) {
 		case *str:
 			th.r.chargeBytes(len(x.s))
-			list[i] = []byte(x.s)
+			size += len(x.s)
 		case isNumber:
-			list[i] = appendArgument(nil, v.n)
+			size += numberRoom
 		default:
 			return nil, "Lua redis lib command arguments must be strings or integers"
 		}
 	}
+	list, all := th.r.list[:0], make([]byte, 0, size)
+	for _, v := range args {
+		from := len(all)
+		if s := v.str(); s != nil {
+			all = append(all, s.s...)
+		} else {
+			all = appendArgument(all, v.n)
+		}
+		list = append(list, all[from:len(all):len(all)])
+	}
+	th.r.list = list
 	return list, ""
 }
+
+// numberRoom is enough for most numbers.
+const numberRoom = 24
 
 // appendArgument prints a number so that it reads back as the same.
 func appendArgument(dst []byte, n float64) []byte {

@@ -2,6 +2,7 @@ package script
 
 import (
 	"fmt"
+	"math"
 )
 
 // run is one run of a script: what it may still spend, and what it can reach beside its variables.
@@ -22,6 +23,14 @@ type run struct {
 	threads []*thread
 	loading *loading
 	aborted *abort
+
+	// What the next run uses again.
+	spare                *thread
+	texts                []str
+	slots                []value
+	list                 [][]byte
+	main                 closure
+	keysTable, argvTable table
 }
 
 // fuelStep is how often Stop is asked, in instructions.
@@ -55,11 +64,46 @@ func (r *run) charge(n int64) {
 // chargeBytes pays for n bytes that are copied or looked at.
 func (r *run) chargeBytes(n int) { r.charge(int64(n) / bytesPerUnit) }
 
+// chargeLook pays for n places of a table that are looked at, or copied, on the way to another.
+func (r *run) chargeLook(n int) { r.charge(int64(n) / placesPerUnit) }
+
+// longText is the length from which on a string is paid for wherever it is compared or read, and not only where it is made.
+const longText = 64
+
+// pay is for a value that is about to be compared or read, if it is a long string.
+func (r *run) pay(v value) {
+	if s, ok := v.o.(*str); ok && len(s.s) > longText {
+		r.chargeBytes(len(s.s))
+	}
+}
+
+// payNumeral is for a text that was read as a number. Those with many digits, and those next to zero, take long.
+func (r *run) payNumeral(v value, n float64) {
+	if s := v.str(); s != nil {
+		r.payDigits(len(s.s), n)
+	}
+}
+
+func (r *run) payDigits(length int, n float64) {
+	cost := int64(numeralCost)
+	if length > 19 {
+		cost += int64(length)
+	}
+	if n != 0 && math.Abs(n) < 1e-290 {
+		cost += 1000
+	}
+	r.charge(cost)
+}
+
 // What a call of Go costs, and a call from there.
 const (
-	bytesPerUnit = 16
-	nativeCost   = 4
-	callbackCost = 8
+	bytesPerUnit  = 16
+	placesPerUnit = 4
+	raiseCost     = 16
+	levelCost     = 32 // of the stack of a coroutine
+	numeralCost   = 4  // of a number that becomes a text, beside that
+	nativeCost    = 4
+	callbackCost  = 8
 )
 
 func (r *run) refuel() {
@@ -190,14 +234,20 @@ func (th *thread) callLua(cl *closure, args []value) []value {
 		}
 		th.r.depth += p.weight
 		th.depth += p.weight
+		if th.co != nil && th.depth > th.co.deepest { // its stack grows, and stays as large
+			th.r.charge(int64(th.depth-th.co.deepest) * levelCost)
+			th.co.deepest = th.depth
+		}
 		regs := th.alloc(p.slots)
 		copy(regs[:p.params], args)
+		th.r.charge(2 * int64(len(p.cells)))
 		for _, slot := range p.cells {
 			regs[slot] = value{o: &cell{regs[slot]}}
 		}
 		var rest []value
 		if p.dots && len(args) > p.params {
 			rest = th.alloc(len(args) - p.params)
+			th.r.charge(2 * int64(len(rest)))
 			copy(rest, args[p.params:])
 		}
 		f := th.push(cl)
@@ -226,8 +276,7 @@ func (th *thread) call(fn value, args []value, e expr) []value {
 	case *closure:
 		return th.callLua(x, args)
 	case *native:
-		th.r.charge(nativeCost)
-		return x.fn(th, args)
+		return th.callNative(x, args)
 	}
 	handler := th.metamethod(fn, "__call")
 	if !handler.isFunction() {
@@ -235,6 +284,17 @@ func (th *thread) call(fn value, args []value, e expr) []value {
 	}
 	all := make([]value, 0, len(args)+1)
 	return th.call(handler, append(append(all, fn), args...), nil)
+}
+
+// callNative calls a function of Go. Most look at all of their strings.
+func (th *thread) callNative(x *native, args []value) []value {
+	th.r.charge(nativeCost)
+	if !x.lean {
+		for i := range args {
+			th.r.pay(args[i])
+		}
+	}
+	return x.fn(th, args)
 }
 
 // callback calls from Go. Lua 5.1 has a limit for these.

@@ -203,6 +203,7 @@ func (s *powers) count(key value) int {
 
 // rehash chooses the sizes of both parts: the array part is the largest that is more than half full.
 func (t *table) rehash(r *run, extra value) {
+	r.chargeLook(len(t.array) + len(t.nodes))
 	var nums powers
 	integers, total := 0, 1
 	for i := range t.array {
@@ -239,6 +240,9 @@ func (t *table) resize(r *run, array, hash int) {
 		hash = 1 << ceilLog2(hash)
 	}
 	r.charge(int64(max(0, array-len(t.array)) + (hash+len(t.nodes))*nodeCost))
+	if array != len(t.array) {
+		r.chargeLook(min(array, len(t.array)))
+	}
 	nodes, rest := t.nodes, []value(nil)
 	if array > len(t.array) {
 		grown := make([]value, array)
@@ -264,8 +268,9 @@ func (t *table) resize(r *run, array, hash int) {
 	}
 }
 
-// next is the entry after that of a key; found is false when the key is not in the table.
-func (t *table) next(key value) (k, v value, more, found bool) {
+// next is the entry after that of a key; found is false when the key is not in the table. Places without an entry are paid for,
+// as a table may have been large once.
+func (t *table) next(r *run, key value) (k, v value, more, found bool) {
 	i := 0
 	if !key.isNil() {
 		if k := arrayIndex(key); 0 < k && k <= len(t.array) {
@@ -276,16 +281,20 @@ func (t *table) next(key value) (k, v value, more, found bool) {
 			i += len(t.array) + 1
 		}
 	}
+	start := i
 	for ; i < len(t.array); i++ {
 		if !t.array[i].isNil() {
+			r.chargeLook(i - start)
 			return number(float64(i + 1)), t.array[i], true, true
 		}
 	}
 	for i -= len(t.array); i < len(t.nodes); i++ {
 		if n := &t.nodes[i]; !n.val.isNil() {
+			r.chargeLook(i + len(t.array) - start)
 			return n.key, n.val, true, true
 		}
 	}
+	r.chargeLook(i + len(t.array) - start)
 	return nilValue, nilValue, false, true
 }
 
@@ -302,7 +311,7 @@ func (t *table) nodeIndex(key value) int {
 }
 
 // length is a border of the table, the one that Lua 5.1 finds.
-func (t *table) length() int {
+func (t *table) length(r *run) int {
 	high := len(t.array)
 	low := 0
 	switch {
@@ -321,15 +330,18 @@ func (t *table) length() int {
 	low = high
 	high++
 	for !t.getInt(high).isNil() {
+		r.charge(1)
 		low = high
 		high *= 2
 		if high > math.MaxInt32 {
 			for low = 1; !t.getInt(low).isNil(); low++ {
+				r.charge(1)
 			}
 			return low - 1
 		}
 	}
 	for high-low > 1 {
+		r.charge(1)
 		if m := (low + high) / 2; t.getInt(m).isNil() {
 			high = m
 		} else {

@@ -39,6 +39,7 @@ type native struct {
 	name string
 	fn   func(t *thread, args []value) []value
 	id   uint64
+	lean bool // it pays for the strings that it looks at
 }
 
 // closure is a function that is written in Lua.
