@@ -10,7 +10,6 @@ const (
 
 // Errors of Functions, in Redis's words.
 var (
-	//lint:ignore ST1005 the text of Redis
 	errFunctionOld = errors.New("Pre-GA function format not supported")
 	errNoFunction  = errors.New("given type is not a function")
 	//lint:ignore ST1005 the text of Redis
