@@ -3,7 +3,7 @@
 # of them on three nodes whose leader is killed and comes back while they work. In apps/ are the ones in Go, and
 # rq_app.py with rq_jobs.py, and celery_app.py with celery_tasks.py, which have application.py in common.
 
-declare -A app_pid
+declare -A app_pid=()
 
 # app NAME is the command of a program; $app_addrs are the nodes, those that will not die first.
 app() {
@@ -28,6 +28,8 @@ apps_start() {
 # apps_end ends the programs that are still running when the script ends.
 apps_end() {
 	local name
+	for name in "${!app_pid[@]}"; do kill -s TERM "${app_pid[$name]}" 2>/dev/null || true; done
+	((${#app_pid[@]} == 0)) || sleep 1 # the first signal only asks for the end
 	for name in "${!app_pid[@]}"; do kill -s TERM "${app_pid[$name]}" 2>/dev/null || true; done
 	for name in "${!app_pid[@]}"; do wait "${app_pid[$name]}" 2>/dev/null || true; done
 	app_pid=()

@@ -38,9 +38,15 @@ class Books:
         self.wrong = []
         self.lock = threading.Lock()
         self.stopping = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: self.stopping.set())
+        signal.signal(signal.SIGTERM, self.stop)
         self.attempts = tempfile.mkdtemp(dir=os.path.dirname(os.path.abspath(options.journal)))
         os.environ.update(APPS_JOURNAL=options.journal, APPS_ATTEMPTS=self.attempts)
+
+    def stop(self, *_):
+        """The first SIGTERM lets the program come to its end, the second one ends it."""
+        if self.stopping.is_set():
+            sys.exit("ended before all was done")
+        self.stopping.set()
 
     def trouble(self, what, error):
         with self.lock:

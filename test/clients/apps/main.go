@@ -54,6 +54,7 @@ func run(args []string) error {
 	redis.SetLogger(quiet{})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	return programs[args[0]](ctx, cfg)
 }
 

@@ -203,10 +203,11 @@ func (q *queue) enqueueAgain(client *asynq.Client, o *order) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case errors.Is(err, asynq.ErrDuplicateTask):
-	case err == nil && early:
+	case !early: // also a refusal may be that of a repetition of what was accepted, its answer lost
+		o.doubtful = true
+	case err == nil:
 		q.cfg.journal.broken("unique %s was accepted twice", o.ID)
-	default:
+	case !errors.Is(err, asynq.ErrDuplicateTask):
 		o.doubtful = true
 	}
 }

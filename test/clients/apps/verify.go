@@ -48,7 +48,7 @@ func (q *queue) verifyOrder(o *order) {
 		q.cfg.journal.broken("%s %s runs, but was never enqueued", o.Kind, o.ID)
 	case o.accepted && finished == 0:
 		q.cfg.journal.broken("%s %s is lost", o.Kind, o.ID)
-	case finished > 1 && (q.cfg.calm || o.Kind == kept):
+	case finished > 1 && (q.cfg.calm || o.Kind == kept || o.Kind == unique && !o.doubtful):
 		q.cfg.journal.broken("%s %s was done %d times", o.Kind, o.ID, finished)
 	case finished > 1 && !o.doubtful:
 		q.cfg.journal.trouble("done twice", fmt.Errorf("a task that was %s", o.Kind))
