@@ -21,8 +21,8 @@ var transactionCommands = []Spec{
 	{Name: "WATCH", Arity: -2, Flags: multiFlags, Keys: Keys{{Flags: KeyRO, First: 1, Last: -1, Step: 1}},
 		Group: GroupTransactions, Categories: CatTransaction, Since: "2.2.0", Complexity: "O(N), N keys",
 		Summary: "Has the next EXEC do nothing if one of the keys has changed by then.",
-		Differs: "A key that did not exist and was made and deleted since counts as unchanged, and so does one of a database that " +
-			"SWAPDB has brought back. What changes the groups of a stream changes its key."},
+		Differs: "A key that did not exist, and was made and deleted since without this node having applied that in two steps, counts as " +
+			"unchanged, and so does one of a database that SWAPDB has brought back. What changes the groups of a stream changes its key."},
 	{Name: "UNWATCH", Arity: 1, Flags: multiFlags, Group: GroupTransactions, Categories: CatTransaction, Since: "2.2.0",
 		Complexity: "O(1)", Summary: "Forgets the watched keys."},
 	{Name: "WATCHED", Arity: -2, Flags: ReadOnly | Internal, Group: GroupTransactions, Since: "0.4.0",

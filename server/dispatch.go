@@ -156,20 +156,33 @@ func (s *session) segment(commands []redcon.Command) int {
 	n := 1
 	if what, waits := first.waits(commands[0].Args); waits {
 		s.block(first, commands[0].Args, what)
-	} else if first.handler == nil {
-		n = s.collect(first, commands)
-		s.do()
 	} else {
-		s.runHandler(first, commands[0].Args)
-		for ; !first.alone && n < len(commands) && !s.leaving && !s.multi.open; n++ {
-			next, _ := s.resolve(commands[n].Args)
-			if next == nil || next.handler == nil || next.alone || s.held(next) {
-				break
-			}
-			s.runHandler(next, commands[n].Args)
-		}
+		n = s.executeSegment(first, commands)
 	}
 	s.account()
+	return n
+}
+
+// executeSegment executes the first calls of a segment, which do not wait.
+func (s *session) executeSegment(first *route, commands []redcon.Command) int {
+	if s.subs.count() > 0 && !first.alone {
+		s.holdMessages()
+		defer s.letMessages()
+	}
+	if first.handler == nil {
+		n := s.collect(first, commands)
+		s.do()
+		return n
+	}
+	n := 1
+	s.runHandler(first, commands[0].Args)
+	for ; !first.alone && n < len(commands) && !s.leaving && !s.multi.open; n++ {
+		next, _ := s.resolve(commands[n].Args)
+		if next == nil || next.handler == nil || next.alone || s.held(next) {
+			break
+		}
+		s.runHandler(next, commands[n].Args)
+	}
 	return n
 }
 

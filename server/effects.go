@@ -10,7 +10,7 @@ var _ fsm.Observer = effects{}
 // Wants is part of fsm.Observer.
 func (e effects) Wants() fsm.Wants {
 	h := e.server.hub
-	return fsm.Wants{Keys: e.server.blocked.count.Load() > 0 || e.server.tracking.on.Load() > 0,
+	return fsm.Wants{Keys: e.server.blocked.count.Load() > 0 || e.server.tracking.on.Load() > 0 || e.server.missing.count.Load() > 0,
 		Messages: h.count(toChannels)+h.count(toPatterns) > 0}
 }
 
@@ -21,11 +21,13 @@ func (e effects) Applied(done *fsm.Effects) {
 	}
 	e.server.blocked.applied(done)
 	e.server.tracking.applied(done)
+	e.server.missing.applied(done)
 }
 
 // Skipped is part of fsm.Observer.
 func (e effects) Skipped() {
 	e.server.blocked.skipped()
 	e.server.tracking.skipped()
+	e.server.missing.skipped()
 	e.server.cutOff(0)
 }

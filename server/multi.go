@@ -25,6 +25,7 @@ type transaction struct {
 
 	watched []fsm.Watched
 	known   map[watchedKey]bool
+	absence absence // of those that were missing
 
 	// Shared.
 	calls atomic.Int32 // one more than there are in the queue; 0: MULTI was not called
@@ -228,14 +229,27 @@ func watchKeys(s *session, args [][]byte) resp.Reply {
 func (s *session) lookAt(db int, keys [][]byte) (refusal resp.Reply) {
 	call := command.WatchCall(db, keys)
 	req := &fsm.Request{Calls: []fsm.Call{call}, Local: s.readsLocally(), NoTouch: true}
-	if err := s.server.engine.Do(req); err != nil {
-		return s.server.engineError(err)
+	m, missing := &s.multi, &s.server.missing
+	missing.expect(&m.absence, db, keys)
+	err := s.server.engine.Do(req)
+	if err != nil {
+		refusal = s.server.engineError(err)
+	} else if req.Replies[0].IsError() {
+		refusal = req.Replies[0]
 	}
-	if reply := &req.Replies[0]; reply.IsError() {
-		return *reply
+	if refusal.IsError() {
+		for _, key := range keys {
+			missing.drop(&m.absence, watchedKey{db, string(key)})
+		}
+		return refusal
 	}
-	s.multi.watched = append(s.multi.watched, command.WatchedKeys(&call, &req.Replies[0])...)
-	return resp.Reply{}
+	for _, w := range command.WatchedKeys(&call, &req.Replies[0]) {
+		if w.Version != 0 {
+			missing.drop(&m.absence, watchedKey{db, string(w.Key)})
+		}
+		m.watched = append(m.watched, w)
+	}
+	return refusal
 }
 
 func unwatch(s *session, _ [][]byte) resp.Reply {
@@ -245,6 +259,7 @@ func unwatch(s *session, _ [][]byte) resp.Reply {
 
 func (s *session) forgetWatched() {
 	s.multi.watched, s.multi.known = nil, nil
+	s.server.missing.dropAll(&s.multi.absence)
 	if len(s.multi.queue) == 0 {
 		s.dropQueue() // with it goes the memory that the keys took
 	}
@@ -263,6 +278,9 @@ func execQueued(s *session, _ [][]byte) resp.Reply {
 	}
 	if refusal := s.redirectTransaction(); refusal.IsError() {
 		return refusal
+	}
+	if s.server.missing.came(&m.absence) {
+		return resp.NilArray
 	}
 	m.executing = true
 	req := s.request
@@ -297,6 +315,8 @@ func (s *session) gather(req *fsm.Request) {
 			req.Calls = append(req.Calls, fsm.Call{DB: int(s.db.Load()), Args: q.args, Read: !q.route.write})
 		case q.route.spec.Name == "SELECT":
 			selectDB(s, q.args)
+		case q.route.spec.Name == "CLIENT CACHING":
+			s.cacheTransaction(q.args)
 		}
 	}
 	s.db.Store(db)

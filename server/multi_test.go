@@ -117,6 +117,38 @@ func TestWatch(t *testing.T) {
 	a.want("-CLUSTERDOWN The cluster has no leader; nothing was executed\r\n")
 }
 
+// A key that was missing and is again may have been read in between.
+func TestWatchMissing(t *testing.T) {
+	s := startServer(t, Config{})
+	a, b := s.dial(t), s.dial(t)
+	a.send(request("SET", "old", "1") + request("WATCH", "k", "k", "old"))
+	a.want("+OK\r\n+OK\r\n")
+	if n := s.missing.count.Load(); n != 1 {
+		t.Errorf("%d keys are missing", n)
+	}
+	a.send(request("UNWATCH") + request("WATCH", "k"))
+	a.want("+OK\r\n+OK\r\n")
+	b.send(request("SET", "k", "2"))
+	b.want("+OK\r\n")
+	b.send(request("FLUSHALL"))
+	b.want("+OK\r\n")
+	a.send(request("MULTI") + request("PING") + request("EXEC"))
+	a.want("+OK\r\n" + queuedLine + "*-1\r\n")
+	a.send(request("WATCH", "k") + request("MULTI") + request("SET", "k", "1") + request("EXEC") + request("FLUSHALL"))
+	a.want("+OK\r\n+OK\r\n" + queuedLine + "*1\r\n+OK\r\n+OK\r\n")
+	a.send(request("WATCH", "k"))
+	a.want("+OK\r\n")
+	s.missing.skipped()
+	a.send(request("MULTI") + request("PING") + request("EXEC"))
+	a.want("+OK\r\n" + queuedLine + "*-1\r\n")
+	s.engine.err = command.ErrNoLeader
+	a.send(request("WATCH", "k"))
+	a.want("-CLUSTERDOWN The cluster has no leader; nothing was executed\r\n")
+	if n := s.missing.count.Load(); n != 0 {
+		t.Errorf("%d keys are still waited for", n)
+	}
+}
+
 // What the server executes itself comes at its place; what answers in messages is no element.
 func TestTransactionOfHandlers(t *testing.T) {
 	s := startServer(t, Config{})

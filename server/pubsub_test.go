@@ -225,3 +225,25 @@ func TestEffectsReachSubscribers(t *testing.T) {
 	o.Applied(&fsm.Effects{Messages: []fsm.Message{{Channel: []byte("__keyevent@0__:set"), Text: []byte("k")}}})
 	c.want(message("message", "__keyevent@0__:set", "k"))
 }
+
+// Messages that a subscriber's own calls cause come after the replies.
+func TestOwnMessagesComeAfterReplies(t *testing.T) {
+	s := startServer(t, Config{})
+	c := s.dial(t)
+	c.send(request("HELLO", "3"))
+	c.reply()
+	c.send(request("SUBSCRIBE", "ch"))
+	c.want(">3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n")
+	message := func(text string) string { return ">3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\n" + text + "\r\n" }
+	c.send(request("PUBLISH", "ch", "a"))
+	c.want(":1\r\n" + message("a"))
+	c.send(request("PING") + request("PUBLISH", "ch", "a") + request("PING"))
+	c.want("+PONG\r\n:1\r\n+PONG\r\n" + message("a"))
+	c.send(request("MULTI") + request("PUBLISH", "ch", "a") + request("PUBLISH", "ch", "b") + request("PING") + request("EXEC"))
+	c.want("+OK\r\n" + strings.Repeat(queuedLine, 3) + "*3\r\n:1\r\n:1\r\n+PONG\r\n" + message("a") + message("b"))
+	other := s.dial(t)
+	other.call("PUBLISH", "ch", "c") // nothing is held any more
+	c.want(message("c"))
+	c.send(request("PUBLISH", "ch", "d") + request("QUIT"))
+	c.want(":1\r\n+OK\r\n")
+}

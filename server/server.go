@@ -83,6 +83,7 @@ type Server struct {
 	clusterFace atomic.Bool
 	hub         *hub
 	blocked     *blocked
+	missing     missing
 	tracking    *tracking
 	watch       watch
 

@@ -222,6 +222,22 @@ func (s *session) endReply() {
 	}
 }
 
+// holdMessages has what other sessions or the log send to a subscriber wait until letMessages: as in Redis, the messages that calls
+// of its own cause come after the replies.
+func (s *session) holdMessages() {
+	s.beginReply()
+	if !s.parted {
+		s.parted = true
+		s.guard.part()
+	}
+}
+
+func (s *session) letMessages() {
+	if !s.leaving { // else what is left is the last reply
+		s.endReply()
+	}
+}
+
 // flush sends the replies so far.
 func (s *session) flush() {
 	if s.inReply > 0 && !s.parted {

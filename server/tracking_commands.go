@@ -150,6 +150,14 @@ func clientCaching(s *session, args [][]byte) resp.Reply {
 	return resp.OK
 }
 
+// cacheTransaction is for a queued CLIENT CACHING YES. A transaction is one request, so all that it reads is tracked then, also
+// what comes before.
+func (s *session) cacheTransaction(args [][]byte) {
+	if s.trackingMode().optIn && is(args[2], "YES") {
+		s.tracker.caching = true
+	}
+}
+
 func clientGetRedir(s *session, _ [][]byte) resp.Reply { return resp.NewInt(s.redirection()) }
 
 // redirection is the client that gets the messages, 0 for the same, and -1 for none.

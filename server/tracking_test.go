@@ -135,6 +135,20 @@ func TestTrackingModes(t *testing.T) {
 	quiet.silent()
 }
 
+// What a transaction reads is kept if CLIENT CACHING came before it or is one of its calls.
+func TestTrackingCachingInTransaction(t *testing.T) {
+	s := startServer(t, Config{})
+	other, in := s.dial(t), tracker3(t, s, "OPTIN")
+	in.send(request("MULTI") + request("GET", "a") + request("CLIENT", "CACHING", "YES") + request("GET", "b") + request("EXEC") +
+		request("GET", "c"))
+	in.want("+OK\r\n" + strings.Repeat(queuedLine, 3) + "*3\r\n_\r\n+OK\r\n_\r\n_\r\n")
+	for _, key := range []string{"a", "b", "c"} {
+		other.call("SET", key, "1")
+	}
+	in.want(invalidated("a") + invalidated("b"))
+	in.silent()
+}
+
 func TestTrackingPrefixes(t *testing.T) {
 	s := startServer(t, Config{})
 	other := s.dial(t)
