@@ -80,7 +80,7 @@ func (c *trio) eventually(what string, ok func() bool) {
 }
 
 func call(words ...string) fsm.Call {
-	c := fsm.Call{Read: words[0] == "GET"}
+	c := fsm.Call{Read: words[0] == "GET" || words[0] == "EXISTS"}
 	for _, w := range words {
 		c.Args = append(c.Args, []byte(w))
 	}
