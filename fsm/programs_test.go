@@ -107,8 +107,8 @@ func TestScriptsAreKept(t *testing.T) {
 		}
 	})
 	m.write(func(tx *Txn) { tx.ClearScripts() })
-	if m.hash() != empty {
-		t.Error("the hash is not that of a state without scripts")
+	if sum := m.ks.dbs[scriptsDB].sum; sum != 0 { // the whole hash has the version of the state in it, which grows
+		t.Errorf("without scripts their sum is %x", sum)
 	}
 	m.verify()
 	m.look(func(tx *Txn) {
