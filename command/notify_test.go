@@ -18,7 +18,11 @@ func (o *told) Wants() fsm.Wants { return fsm.Wants{Messages: o.listens} }
 func (o *told) Skipped()         {}
 func (o *told) Applied(e *fsm.Effects) {
 	for _, m := range e.Messages {
-		o.list = append(o.list, fmt.Sprintf("%s %s", m.Channel, m.Text))
+		where := ""
+		if m.Shard {
+			where = "shard "
+		}
+		o.list = append(o.list, fmt.Sprintf("%s%s %s", where, m.Channel, m.Text))
 	}
 }
 
@@ -80,5 +84,24 @@ func TestExpiredAndEvicted(t *testing.T) {
 	m.do(fmt.Sprintf("EVICT a %d", version))
 	if got := strings.Join(m.told.list, ","); got != "__keyspace@0__:a evicted" {
 		t.Errorf("an eviction told %q", got)
+	}
+}
+
+// What scripts publish is told on all nodes.
+func TestScriptsPublish(t *testing.T) {
+	m := newMachine(t)
+	m.told.listens = true
+	for script, want := range map[string]string{
+		"return redis.call('publish', 'ch', 'x')":                                  "ch x",
+		"return redis.call('spublish', 'ch', 'x')":                                 "shard ch x",
+		"redis.call('spublish', 'ch', 'x') return redis.call('publish', 'a', 'b')": "shard ch x,a b",
+	} {
+		m.told.list = nil
+		if got := m.read("EVAL", script, "0"); got.Text != NeedsLog.Text {
+			t.Errorf("%s: as a read %v", script, got)
+		}
+		m.expectText(script, encoded(m.write("EVAL", script, "0")), ":0\r\n")
+		m.expectText(script, strings.Join(m.told.list, ","), want)
+		m.expectText(script, encoded(m.read("EVAL_RO", script, "0"))[:1], "-")
 	}
 }

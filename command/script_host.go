@@ -204,6 +204,9 @@ func (c *scriptCall) atNode(spec *Spec, args [][]byte) resp.Reply {
 	case "PUBLISH": // to the subscribers on all nodes; who they are is no part of the state
 		c.tx.Publish(bytes.Clone(args[1]), bytes.Clone(args[2]))
 		return resp.NewInt(0)
+	case "SPUBLISH":
+		c.tx.PublishShard(bytes.Clone(args[1]), bytes.Clone(args[2]))
+		return resp.NewInt(0)
 	case "ECHO":
 		return resp.NewBulk(args[1])
 	case "TIME":

@@ -37,7 +37,10 @@ type Changed struct {
 }
 
 // Message is what subscribers of a channel get.
-type Message struct{ Channel, Text []byte }
+type Message struct {
+	Channel, Text []byte
+	Shard         bool // it is a shard channel
+}
 
 // ToldReads says whether somebody wants to know by Reads what is read.
 func (tx *Txn) ToldReads() bool { return tx.reads != nil }
@@ -54,7 +57,14 @@ func (tx *Txn) Reads(key []byte) {
 // Publish sends a message to the subscribers on all nodes.
 func (tx *Txn) Publish(channel, text []byte) {
 	if tx.write && tx.told {
-		tx.effects.Messages = append(tx.effects.Messages, Message{channel, text})
+		tx.effects.Messages = append(tx.effects.Messages, Message{Channel: channel, Text: text})
+	}
+}
+
+// PublishShard is Publish for a shard channel.
+func (tx *Txn) PublishShard(channel, text []byte) {
+	if tx.write && tx.told {
+		tx.effects.Messages = append(tx.effects.Messages, Message{Channel: channel, Text: text, Shard: true})
 	}
 }
 

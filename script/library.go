@@ -83,11 +83,11 @@ func header(source string) (name, body string, err error) {
 	if end < 0 {
 		return "", "", refuse("Invalid library metadata")
 	}
-	parts, ok := splitArgs(source[2:end])
+	parts, ok := splitArgs(source[:end])
 	if !ok || len(parts) == 0 {
 		return "", "", refuse("Invalid library metadata")
 	}
-	named := false
+	engine, named := strings.TrimPrefix(parts[0], "#!"), false
 	for _, part := range parts[1:] {
 		if len(part) < 5 || !strings.EqualFold(part[:5], "name=") {
 			return "", "", refuse("Invalid metadata value given: %s", part)
@@ -102,8 +102,8 @@ func header(source string) (name, body string, err error) {
 		return "", "", refuse("Library name was not given")
 	case !goodName(name):
 		return "", "", refuse("Library names can only contain letters, numbers, or underscores(_) and must be at least one character long")
-	case !strings.EqualFold(parts[0], "lua"):
-		return "", "", refuse("Engine '%s' not found", parts[0])
+	case !strings.EqualFold(engine, "lua"):
+		return "", "", refuse("Engine '%s' not found", engine)
 	}
 	return name, source[end:], nil
 }

@@ -11,13 +11,17 @@ var _ fsm.Observer = effects{}
 func (e effects) Wants() fsm.Wants {
 	h := e.server.hub
 	return fsm.Wants{Keys: e.server.blocked.count.Load() > 0 || e.server.tracking.on.Load() > 0 || e.server.missing.count.Load() > 0,
-		Messages: h.count(toChannels)+h.count(toPatterns) > 0}
+		Messages: h.count(toChannels)+h.count(toPatterns)+h.count(toShards) > 0}
 }
 
 // Applied is part of fsm.Observer.
 func (e effects) Applied(done *fsm.Effects) {
 	for _, m := range done.Messages {
-		e.server.hub.publish(string(m.Channel), string(m.Text))
+		if m.Shard {
+			e.server.hub.publishShard(string(m.Channel), string(m.Text))
+		} else {
+			e.server.hub.publish(string(m.Channel), string(m.Text))
+		}
 	}
 	e.server.blocked.applied(done)
 	e.server.tracking.applied(done)

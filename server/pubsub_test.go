@@ -224,6 +224,14 @@ func TestEffectsReachSubscribers(t *testing.T) {
 	}
 	o.Applied(&fsm.Effects{Messages: []fsm.Message{{Channel: []byte("__keyevent@0__:set"), Text: []byte("k")}}})
 	c.want(message("message", "__keyevent@0__:set", "k"))
+	c.send(request("UNSUBSCRIBE") + request("SSUBSCRIBE", "ch"))
+	c.want(subscribed("unsubscribe", "__keyevent@0__:set", 0) + subscribed("ssubscribe", "ch", 1))
+	if !o.Wants().Messages {
+		t.Error("no messages of shard channels are wanted")
+	}
+	o.Applied(&fsm.Effects{Messages: []fsm.Message{{Channel: []byte("ch"), Text: []byte("x")},
+		{Channel: []byte("ch"), Text: []byte("y"), Shard: true}}})
+	c.want(message("smessage", "ch", "y"))
 }
 
 // Messages that a subscriber's own calls cause come after the replies.
