@@ -211,7 +211,7 @@ func TestBlockedThroughFailover(t *testing.T) {
 		return err == nil && strings.Contains(info.(string), "blocked_clients:1\r\n")
 	})
 	leader.kill()
-	followers.leader(t)
+	c.leader(t)
 	followers[1].mustDo("RPUSH", "q", "v")
 	reply, err := l.conn.receive()
 	if err != nil || fmt.Sprint(reply) != "[q v]" {
