@@ -157,11 +157,6 @@ func (s *session) confirm(kind int, word string, name resp.Reply) {
 	s.guard.pushReply(push.Append(nil, int(s.proto.Load())))
 }
 
-// push queues what is no reply to a call. CLIENT REPLY does not hold it back.
-func (s *session) push(message *resp.Reply) {
-	s.guard.push(message.Append(nil, int(s.proto.Load())))
-}
-
 // whileSubscribed are the commands that a RESP2 client may use when replies could be taken for messages.
 var whileSubscribed = map[string]bool{"SUBSCRIBE": true, "PSUBSCRIBE": true, "SSUBSCRIBE": true, "UNSUBSCRIBE": true,
 	"PUNSUBSCRIBE": true, "SUNSUBSCRIBE": true, "PING": true, "QUIT": true, "RESET": true}
