@@ -73,7 +73,7 @@ func readScript(t *testing.T, file string) []testCase {
 		switch {
 		case line == "" || line[0] == '#':
 		case isName:
-			cases = append(cases, testCase{name: family + ": " + name, remote: slices.Contains([]string{"session", "multi", "tracking"}, family)})
+			cases = append(cases, testCase{name: family + ": " + name, remote: slices.Contains([]string{"session", "multi", "tracking", "together"}, family)})
 		case len(cases) == 0:
 			t.Fatalf("%s:%d: a call before the first case", file, n+1)
 		default:
