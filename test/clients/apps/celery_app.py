@@ -93,8 +93,7 @@ class Producer:
         limit = time.monotonic() + 120
         while time.monotonic() < limit:
             try:
-                left = [number for number in self.results
-                        if celery_tasks.app.AsyncResult(number).state not in ("SUCCESS", "FAILURE")]
+                left = [number for number in self.results if not self.ended(number)]
             except Exception as error:  # pylint: disable=broad-except
                 books.trouble("state", error)
                 time.sleep(0.2)
@@ -115,6 +114,13 @@ class Producer:
         books.broken(f"not all tasks are done after two minutes: {left[:10]}")
         print(workers.tail())
         return lost
+
+    @staticmethod
+    def ended(number):
+        """Whether a task has its result. When a worker has lost its connection, celery may say that the task has failed."""
+        result = celery_tasks.app.AsyncResult(number)
+        cut_off = not options.calm and "connecting to" in str(result.result)
+        return result.state == "SUCCESS" or result.state == "FAILURE" and not cut_off
 
     def doubt(self, number):
         books.doubtful.add(number)
