@@ -2,6 +2,7 @@ package raftnode
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -68,6 +69,10 @@ func (ms membership) changed(c Change) (membership, bool) {
 		ms.LastID = c.Member.ID
 		return ms, true
 	case OpRemove:
+		if gone := ms.Members[i].Incarnation; gone != 0 {
+			ms.Gone = append(slices.Clone(ms.Gone), gone)
+			ms.Gone = ms.Gone[max(0, len(ms.Gone)-goneMax):]
+		}
 		ms.Members = slices.Delete(ms.Members, i, i+1)
 		return ms, true
 	}
@@ -272,6 +277,9 @@ func (g *Group) resolveAdd(ms membership, c Change) (_ Change, done bool, err er
 			return c, false, fmt.Errorf("node %d has the address %s: if it is gone for good, remove it first (RAFT REMOVE %d)",
 				o.ID, m.RaftAddr, o.ID)
 		}
+	}
+	if slices.Contains(ms.Gone, m.Incarnation) { // a request to join that comes late, or again: nobody is there any more
+		return c, false, errors.New("this node was removed, and does not come back")
 	}
 	if m.ID == 0 {
 		m.ID = ms.LastID + 1

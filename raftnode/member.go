@@ -34,9 +34,14 @@ type membership struct {
 	// LastID is the highest id ever given. Those up to it that are no member's belong to nodes that were
 	// removed, and are not given again; a higher one is of a member that this node has yet to hear of.
 	LastID uint64 `json:"last_id,omitempty"`
+	// Gone are the incarnations of the members that were removed last, the latest at the end.
+	Gone []uint64 `json:"gone,omitempty"`
 	// Version is that of the cluster; 0 is the first.
 	Version uint32 `json:"version,omitempty"`
 }
+
+// goneMax is how many removed members are remembered: their requests to join are not under way for longer.
+const goneMax = 64
 
 // InitialMembership encodes the membership that a new cluster starts from. It is the state at
 // InitialPosition, before any entry.
