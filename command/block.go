@@ -318,12 +318,5 @@ func cmdBZMPop(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if _, bad := parseSeconds(args[1], tx.Now()); bad.IsError() {
 		return bad
 	}
-	z, key, bad := firstZSet(tx, keys)
-	switch {
-	case bad.IsError():
-		return bad
-	case z == nil:
-		return resp.NilArray
-	}
-	return zmpopReply(key, popScored(tx, key, z, highest, count))
+	return zpopFirst(tx, keys, highest, count)
 }

@@ -148,17 +148,7 @@ func cmdHDel(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
-	deleted := int64(0)
-	for _, field := range args[2:] {
-		if h.Delete(field) {
-			deleted++
-		}
-	}
-	h.Save()
-	if deleted > 0 {
-		shrunk(tx, fsm.EventHash, "hdel", args[1], h.Len())
-	}
-	return resp.NewInt(deleted)
+	return deleteElements(tx, fsm.EventHash, "hdel", args[1], h, args[2:])
 }
 
 func cmdHLen(tx *fsm.Txn, args [][]byte) resp.Reply {

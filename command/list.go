@@ -324,16 +324,24 @@ func within(first, last, length int64) (from, to int64) {
 	return first, min(last, length-1) + 1
 }
 
-func cmdLRange(tx *fsm.Txn, args [][]byte) resp.Reply {
+// lookupRange finds the list of a call, and which of its elements the call means: from one index to before another.
+func lookupRange(tx *fsm.Txn, args [][]byte) (l *fsm.ListValue, from, to int64, bad resp.Reply) {
 	first, last, bad := parseRange(args[2:])
 	if bad.IsError() {
-		return bad
+		return nil, 0, 0, bad
 	}
-	l, bad := lookupList(tx, args[1])
+	if l, bad = lookupList(tx, args[1]); bad.IsError() {
+		return nil, 0, 0, bad
+	}
+	from, to = within(first, last, l.Len())
+	return l, from, to, bad
+}
+
+func cmdLRange(tx *fsm.Txn, args [][]byte) resp.Reply {
+	l, from, to, bad := lookupRange(tx, args)
 	if bad.IsError() {
 		return bad
 	}
-	from, to := within(first, last, l.Len())
 	if !l.Large() {
 		return elementsOf(l, from, to-from, false)
 	}
@@ -353,11 +361,7 @@ func cmdLRange(tx *fsm.Txn, args [][]byte) resp.Reply {
 }
 
 func cmdLTrim(tx *fsm.Txn, args [][]byte) resp.Reply {
-	first, last, bad := parseRange(args[2:])
-	if bad.IsError() {
-		return bad
-	}
-	l, bad := lookupList(tx, args[1])
+	l, from, to, bad := lookupRange(tx, args)
 	if bad.IsError() {
 		return bad
 	}
@@ -365,7 +369,7 @@ func cmdLTrim(tx *fsm.Txn, args [][]byte) resp.Reply {
 		return resp.OK
 	}
 	l.Touch() // also when all elements are kept
-	l.Trim(within(first, last, l.Len()))
+	l.Trim(from, to)
 	l.Save()
 	shrunk(tx, fsm.EventList, "ltrim", args[1], l.Len())
 	return resp.OK

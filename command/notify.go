@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"redoubt/fsm"
+	"redoubt/resp"
 )
 
 // remove deletes a key and tells so; it says whether there was one.
@@ -21,6 +22,28 @@ func shrunk(tx *fsm.Txn, class fsm.EventClass, event string, key []byte, left in
 	if left == 0 {
 		tx.Notify(fsm.EventGeneric, "del", key)
 	}
+}
+
+// elements is a collection that loses some of its elements.
+type elements interface {
+	Delete(element []byte) bool
+	Save()
+	Len() int64
+}
+
+// deleteElements takes elements out of a collection, and answers how many were there.
+func deleteElements(tx *fsm.Txn, class fsm.EventClass, event string, key []byte, from elements, which [][]byte) resp.Reply {
+	deleted := int64(0)
+	for _, element := range which {
+		if from.Delete(element) {
+			deleted++
+		}
+	}
+	from.Save()
+	if deleted > 0 {
+		shrunk(tx, class, event, key, from.Len())
+	}
+	return resp.NewInt(deleted)
 }
 
 // setString is putString that tells so.

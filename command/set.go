@@ -110,17 +110,7 @@ func cmdSRem(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
-	removed := int64(0)
-	for _, member := range args[2:] {
-		if s.Remove(member) {
-			removed++
-		}
-	}
-	s.Save()
-	if removed > 0 {
-		shrunk(tx, fsm.EventSet, "srem", args[1], s.Len())
-	}
-	return resp.NewInt(removed)
+	return deleteElements(tx, fsm.EventSet, "srem", args[1], s, args[2:])
 }
 
 func cmdSMove(tx *fsm.Txn, args [][]byte) resp.Reply {
@@ -138,7 +128,7 @@ func cmdSMove(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bytes.Equal(args[1], args[2]) || !from.Has(args[3]) {
 		return intOf(from.Has(args[3]))
 	}
-	from.Remove(args[3])
+	from.Delete(args[3])
 	from.Save()
 	shrunk(tx, fsm.EventSet, "srem", args[1], from.Len())
 	if to.Len() == 0 {
@@ -251,7 +241,7 @@ func popMembers(tx *fsm.Txn, s *fsm.SetValue, count int64) []resp.Reply {
 			out = append(out, resp.NewBulk(s.At(rank)))
 		}
 		for _, member := range out {
-			s.Remove(member.Bytes)
+			s.Delete(member.Bytes)
 		}
 		s.Save()
 	default:

@@ -243,7 +243,7 @@ func cmdSDiffStore(tx *fsm.Txn, args [][]byte) resp.Reply {
 	}
 	out.Fill(func(yield func(member []byte) bool) { sets[0].All(yield) })
 	for member := range union(sets[1:]) {
-		out.Remove(member)
+		out.Delete(member)
 	}
 	return storeSet(tx, out, "sdiffstore")
 }

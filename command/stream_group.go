@@ -105,6 +105,15 @@ func lookupXGroup(tx *fsm.Txn, args [][]byte) (*fsm.StreamValue, *fsm.StreamGrou
 	return s, s.Group(args[3]), resp.Reply{}
 }
 
+// needXGroup is lookupXGroup of a subcommand whose group must be there, too.
+func needXGroup(tx *fsm.Txn, args [][]byte) (*fsm.StreamValue, *fsm.StreamGroup, resp.Reply) {
+	s, g, bad := lookupXGroup(tx, args)
+	if g == nil && !bad.IsError() {
+		bad = noGroup(args[2], args[3])
+	}
+	return s, g, bad
+}
+
 func cmdXGroupCreate(tx *fsm.Txn, args [][]byte) resp.Reply {
 	const most = 8 // words
 	o, bad := parseXGroup(args, true)
@@ -143,12 +152,10 @@ func cmdXGroupSetID(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
-	s, g, bad := lookupXGroup(tx, args)
+	s, g, bad := needXGroup(tx, args)
 	switch {
 	case bad.IsError():
 		return bad
-	case g == nil:
-		return noGroup(args[2], args[3])
 	case len(args) > most:
 		return subcommandSyntax(args, "XGROUP")
 	}
@@ -180,12 +187,10 @@ func cmdXGroupDestroy(tx *fsm.Txn, args [][]byte) resp.Reply {
 }
 
 func cmdXGroupCreateConsumer(tx *fsm.Txn, args [][]byte) resp.Reply {
-	s, g, bad := lookupXGroup(tx, args)
+	s, g, bad := needXGroup(tx, args)
 	switch {
 	case bad.IsError():
 		return bad
-	case g == nil:
-		return noGroup(args[2], args[3])
 	case g.Consumer(args[4]) != nil:
 		return resp.NewInt(0)
 	}
@@ -196,12 +201,9 @@ func cmdXGroupCreateConsumer(tx *fsm.Txn, args [][]byte) resp.Reply {
 }
 
 func cmdXGroupDelConsumer(tx *fsm.Txn, args [][]byte) resp.Reply {
-	s, g, bad := lookupXGroup(tx, args)
-	switch {
-	case bad.IsError():
+	s, g, bad := needXGroup(tx, args)
+	if bad.IsError() {
 		return bad
-	case g == nil:
-		return noGroup(args[2], args[3])
 	}
 	c := g.Consumer(args[4])
 	if c == nil {

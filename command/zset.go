@@ -281,17 +281,7 @@ func cmdZRem(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
-	deleted := int64(0)
-	for _, member := range args[2:] {
-		if z.Delete(member) {
-			deleted++
-		}
-	}
-	z.Save()
-	if deleted > 0 {
-		shrunk(tx, fsm.EventZSet, "zrem", args[1], z.Len())
-	}
-	return resp.NewInt(deleted)
+	return deleteElements(tx, fsm.EventZSet, "zrem", args[1], z, args[2:])
 }
 
 func cmdZCard(tx *fsm.Txn, args [][]byte) resp.Reply {

@@ -77,6 +77,11 @@ func cmdZMPop(tx *fsm.Txn, args [][]byte) resp.Reply {
 	if bad.IsError() {
 		return bad
 	}
+	return zpopFirst(tx, keys, highest, count)
+}
+
+// zpopFirst pops from the first of several sorted sets that there is, for ZMPOP and BZMPOP.
+func zpopFirst(tx *fsm.Txn, keys [][]byte, highest bool, count int64) resp.Reply {
 	z, key, bad := firstZSet(tx, keys)
 	switch {
 	case bad.IsError():

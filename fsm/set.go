@@ -254,7 +254,7 @@ func (s *SetValue) AnyLength() { s.in.AnyLength() }
 func (s *SetValue) Unsorted() { s.intset = false }
 
 // Remove removes a member, and says whether it was there.
-func (s *SetValue) Remove(member []byte) bool {
+func (s *SetValue) Delete(member []byte) bool {
 	if !s.intset {
 		return s.in.Delete(member)
 	}

@@ -165,7 +165,7 @@ func someMembers(rt *rapid.T, tx *Txn, key string, want *setModel, remove bool) 
 	for i := range steps {
 		member := fmt.Sprint(kind, from+i*step)
 		if remove {
-			if got := s.Remove([]byte(member)); got != want.remove(member) {
+			if got := s.Delete([]byte(member)); got != want.remove(member) {
 				rt.Fatalf("Remove %.20s: %v", member, got)
 			}
 		} else if got := s.Add([]byte(member)); got != want.add(member, tx.Packing()) {
@@ -276,7 +276,7 @@ func TestSetOfManyInts(t *testing.T) {
 				s.Add([]byte("x"))
 				want.form, want.members = "listpack", append(want.members, "x")
 			default:
-				if s.Remove([]byte("x")) || !s.Remove([]byte(want.members[3])) {
+				if s.Delete([]byte("x")) || !s.Delete([]byte(want.members[3])) {
 					t.Error("the wrong members are removed")
 				}
 				want.members = slices.Delete(want.members, 3, 4)

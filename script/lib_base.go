@@ -400,15 +400,7 @@ const maxUnpack = 8000
 
 func unpack(th *thread, args []value) []value {
 	t := th.checkTable(args, 0)
-	from, to := 1, 0
-	if !at(args, 1).isNil() {
-		from = th.checkInt(args, 1)
-	}
-	if at(args, 2).isNil() {
-		to = t.length(th.r)
-	} else {
-		to = th.checkInt(args, 2)
-	}
+	from, to := th.optSpan(t, args, 1)
 	n := to - from + 1
 	if n <= 0 {
 		return nil

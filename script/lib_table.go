@@ -9,18 +9,22 @@ var tableFunctions = map[string]func(*thread, []value) []value{
 
 func (th *thread) setAt(t *table, i int, v value) { th.rawSet(t, number(float64(i)), v) }
 
+// optSpan reads the optional first and last index of a call's table, from the argument i on: all of it.
+func (th *thread) optSpan(t *table, args []value, i int) (from, to int) {
+	from = 1
+	if !at(args, i).isNil() {
+		from = th.checkInt(args, i)
+	}
+	if at(args, i+1).isNil() {
+		return from, t.length(th.r)
+	}
+	return from, th.checkInt(args, i+1)
+}
+
 func tableConcat(th *thread, args []value) []value {
 	separator := th.optString(args, 1, "")
 	t := th.checkTable(args, 0)
-	from, to := 1, 0
-	if !at(args, 2).isNil() {
-		from = th.checkInt(args, 2)
-	}
-	if at(args, 3).isNil() {
-		to = t.length(th.r)
-	} else {
-		to = th.checkInt(args, 3)
-	}
+	from, to := th.optSpan(t, args, 2)
 	var b strings.Builder
 	for i := from; i <= to; i++ {
 		v := t.getInt(i)
