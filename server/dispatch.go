@@ -202,11 +202,12 @@ func (r *route) mayWait(args [][]byte) bool {
 // resolve finds the route of a call, or the error for it.
 func (s *session) resolve(args [][]byte) (*route, resp.Reply) {
 	r, refusal := s.find(args)
-	switch {
-	case r == nil:
+	if r == nil {
 		return nil, refusal
-	case s.server.refusedAsBusy(r).IsError():
-		refusal = s.server.refusedAsBusy(r)
+	}
+	refusal = s.server.refusedAsBusy(r)
+	switch {
+	case refusal.IsError():
 	case s.subs.count() > 0:
 		refusal = s.subscribedOnly(r)
 	case s.server.clusterFace.Load() && r.handler == nil:

@@ -165,8 +165,8 @@ func (o *output) pushReply(b []byte) { o.pushWithin(b, 0, true) }
 func (o *output) pushWithin(b []byte, limit int, isReply bool) {
 	o.meter.out.Add(int64(len(b)))
 	o.mu.Lock()
-	late := limit > 0 && o.queued+len(o.aside)+len(b) > limit ||
-		limit == 0 && o.pushed != nil && o.pushed.exceeds(o.queued+len(o.aside)+len(b), &o.behind)
+	waiting := o.queued + len(o.aside) + len(b)
+	late := limit > 0 && waiting > limit || limit == 0 && o.pushed != nil && o.pushed.exceeds(waiting, &o.behind)
 	switch {
 	case o.failed != nil || late:
 	case o.parted && !isReply:

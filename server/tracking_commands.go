@@ -240,16 +240,13 @@ func (tr *tracker) wants() bool {
 	return !(tr.optIn && !tr.caching || tr.optOut && tr.caching)
 }
 
-// scripted are the commands that make calls themselves, of which those that read count.
-var scripted = map[string]bool{"EVAL": true, "EVAL_RO": true, "EVALSHA": true, "EVALSHA_RO": true, "FCALL": true, "FCALL_RO": true}
-
-// appendReadKeys appends the keys of a call if it only reads.
+// appendReadKeys appends the keys of a call if it only reads. Of a script, the calls that it makes count.
 func (s *session) appendReadKeys(keys [][]byte, req *fsm.Request, args [][]byte) [][]byte {
 	spec := s.server.table.Find(args)
 	switch {
 	case spec == nil || spec.Flags&command.PubSub != 0:
 		return keys
-	case scripted[spec.Name]:
+	case spec.Flags&command.Scripted != 0:
 		tr := s.tracker
 		req.Reads = func(key []byte, late bool) { s.server.tracking.readByScript(tr, key, late) }
 		return keys
